@@ -1,0 +1,9 @@
+//! Heka as a shell pipe: the library behind the programs.
+//!
+//! - [`message`]: what flows. The schema, the view that reads a message in place, the builder, text and JSON forms.
+//! - [`stream`]: how it flows. Framing, resynchronisation, signing, cursors.
+//! - [`matcher`]: the language that selects messages.
+
+pub mod matcher;
+pub mod message;
+pub mod stream;

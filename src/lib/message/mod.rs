@@ -1,0 +1,19 @@
+//! What flows: Heka messages. Facts of the format: message.proto of mozilla-services/heka and
+//! the encoders and decoders of mozilla-services/lua_sandbox.
+
+pub mod builder;
+pub mod json;
+pub mod schema;
+pub mod text;
+pub mod uuid;
+mod view;
+pub mod wire;
+
+pub use builder::{MessageBuilder, encode_canonical};
+pub use view::{FieldView, Fields, Index, MessageView, TextHeader, Value, ValueType, Values};
+
+/// Nanoseconds since 1970-01-01 UTC, now.
+pub fn now_ns() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,377 @@
+//! From bytes to frames: finds records, resynchronises after garbage, says what was skipped.
+//!
+//! [`Deframer`] does no I/O: its owner reads into [`Deframer::space`] and asks for the next [`Step`].
+//! A frame is taken only if its header parses and its message is one (shallowly), so a record whose
+//! length byte was hit by chance inside garbage does not swallow good ones.
+
+use super::cursor::CursorRef;
+use crate::message::wire::{LEN, Reader, VARINT};
+use crate::message::{Index, MessageView};
+
+const RECORD: u8 = 0x1e;
+const UNIT: u8 = 0x1f;
+const BUFFER: usize = 256 * 1024;
+
+/// The fields of a frame's header, read in place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header<'a> {
+    pub message_length: usize,
+    /// 0 MD5, 1 SHA1.
+    pub hash_function: u64,
+    pub signer: Option<&'a [u8]>,
+    pub key_version: u32,
+    pub hmac: Option<&'a [u8]>,
+    pub(super) cursor: Option<&'a [u8]>,
+}
+
+impl<'a> Header<'a> {
+    /// `None` unless all of it parses and `message_length` comes first, as every reader needs it.
+    #[inline]
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        if bytes.first() != Some(&0x08) {
+            return None;
+        }
+        let mut header = Header::default();
+        let mut reader = Reader::new(bytes);
+        while !reader.is_empty() {
+            match reader.tag()? {
+                (1, VARINT) => header.message_length = usize::try_from(reader.varint()?).ok()?,
+                (3, VARINT) => header.hash_function = reader.varint()?,
+                (4, LEN) => header.signer = Some(reader.bytes()?),
+                (5, VARINT) => header.key_version = reader.varint()? as u32,
+                (6, LEN) => header.hmac = Some(reader.bytes()?),
+                (15, LEN) => header.cursor = Some(reader.bytes()?),
+                (1 | 3..=6 | 15, _) => return None,
+                (_, wire) => reader.skip(wire)?,
+            }
+        }
+        Some(header)
+    }
+
+    pub fn cursor(&self) -> Option<CursorRef<'a>> {
+        CursorRef::parse(self.cursor?)
+    }
+}
+
+/// One record, as it stands in the reader's buffer.
+#[derive(Clone, Copy)]
+pub struct Frame<'a> {
+    raw: &'a [u8],
+    header_len: usize,
+    index: Index,
+}
+
+impl<'a> Frame<'a> {
+    /// Takes apart a slice that holds exactly one frame.
+    pub fn parse(raw: &'a [u8]) -> Option<Self> {
+        let header_len = *raw.get(1)? as usize;
+        let header = Header::parse(raw.get(2..2 + header_len)?)?;
+        let message = raw.get(3 + header_len..)?;
+        if raw[0] != RECORD || raw[2 + header_len] != UNIT || message.len() != header.message_length {
+            return None;
+        }
+        Some(Frame { raw, header_len, index: Index::scan(message)? })
+    }
+
+    /// The whole record, to be passed on byte for byte.
+    pub fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    pub fn header_bytes(&self) -> &'a [u8] {
+        &self.raw[2..2 + self.header_len]
+    }
+
+    pub fn header(&self) -> Header<'a> {
+        Header::parse(self.header_bytes()).unwrap_or_default()
+    }
+
+    pub fn message(&self) -> &'a [u8] {
+        &self.raw[3 + self.header_len..]
+    }
+
+    #[inline]
+    pub fn view(&self) -> MessageView<'a> {
+        MessageView::with_index(self.message(), self.index)
+    }
+}
+
+/// Bytes between records that are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Where it begins in the input.
+    pub offset: u64,
+    pub bytes: u64,
+    pub reason: GapReason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapReason {
+    /// No record begins there.
+    Garbage,
+    /// A record announces a message of that many bytes, more than the limit.
+    TooLarge(u64),
+    /// The input ended inside a record.
+    Truncated,
+}
+
+impl std::fmt::Display for Gap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Gap { offset, bytes, reason } = self;
+        match reason {
+            GapReason::Garbage => write!(f, "skipped {bytes} bytes at offset {offset}: not a Heka record"),
+            GapReason::TooLarge(size) => write!(
+                f,
+                "skipped {bytes} bytes at offset {offset}: a message of {size} bytes is over --max-message-size"
+            ),
+            GapReason::Truncated => {
+                write!(f, "the input ends inside a record: the last {bytes} bytes, from offset {offset}, are incomplete")
+            }
+        }
+    }
+}
+
+/// What comes next in the buffer.
+pub enum Step<'a> {
+    Frame(Frame<'a>),
+    /// Reported once per gap, when it has ended.
+    Gap(Gap),
+    /// Nothing more without further bytes.
+    Incomplete,
+}
+
+enum Head {
+    Complete { header_len: usize, total: usize, index: Index },
+    Partial { total: usize },
+    Bad(GapReason),
+}
+
+/// Finds frames in a stream of bytes.
+pub struct Deframer {
+    buf: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Offset in the input of `buf[start]`.
+    offset: u64,
+    max_message: usize,
+    gap: Option<Gap>,
+    at_end: bool,
+}
+
+impl Deframer {
+    /// Messages longer than `max_message` bytes are skipped as a gap.
+    pub fn new(max_message: usize) -> Self {
+        Deframer { buf: vec![0; BUFFER], start: 0, end: 0, offset: 0, max_message, gap: None, at_end: false }
+    }
+
+    /// Room to read into; then say how much with [`Deframer::filled`]. Grows only as far as one frame needs.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.buf.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.buf.len() {
+            // Only a frame whose header has been seen gets here, and its length has been checked.
+            let wanted = (self.buf.len() * 2).min(self.max_message + BUFFER);
+            self.buf.resize(wanted.max(self.end + 1), 0);
+        }
+        &mut self.buf[self.end..]
+    }
+
+    pub fn filled(&mut self, bytes: usize) {
+        self.end = (self.end + bytes).min(self.buf.len());
+    }
+
+    /// No more bytes will come: what is left is searched to its end and then reported.
+    pub fn finish(&mut self) {
+        self.at_end = true;
+    }
+
+    /// Begins another input in the same buffer.
+    pub fn restart(&mut self) {
+        (self.start, self.end, self.offset, self.gap, self.at_end) = (0, 0, 0, None, false);
+    }
+
+    /// The next frame or gap in the buffer.
+    #[inline]
+    pub fn step(&mut self) -> Step<'_> {
+        loop {
+            let window = &self.buf[self.start..self.end];
+            if window.is_empty() {
+                return match self.at_end.then(|| self.gap.take()).flatten() {
+                    Some(gap) => Step::Gap(gap),
+                    None => Step::Incomplete,
+                };
+            }
+            if window[0] != RECORD {
+                let skip = memchr::memchr(RECORD, window).unwrap_or(window.len());
+                self.skip(skip, GapReason::Garbage);
+                continue;
+            }
+            match examine(window, self.max_message) {
+                Head::Complete { header_len, total, index } => {
+                    if let Some(gap) = self.gap.take() {
+                        return Step::Gap(gap);
+                    }
+                    let at = self.start;
+                    self.start += total;
+                    self.offset += total as u64;
+                    return Step::Frame(Frame { raw: &self.buf[at..at + total], header_len, index });
+                }
+                Head::Partial { .. } if !self.at_end => return Step::Incomplete,
+                // A false record at the end may hide good ones behind it, so the search goes on inside.
+                Head::Partial { .. } => self.skip(1, GapReason::Truncated),
+                Head::Bad(reason) => self.skip(1, reason),
+            }
+        }
+    }
+
+    /// Bytes that the record at hand still needs, if its length is known.
+    pub fn missing(&self) -> Option<usize> {
+        match examine(self.buf.get(self.start..self.end)?, self.max_message) {
+            Head::Partial { total } => Some(total - (self.end - self.start)),
+            _ => None,
+        }
+    }
+
+    fn skip(&mut self, bytes: usize, reason: GapReason) {
+        let gap = self.gap.get_or_insert(Gap { offset: self.offset, bytes: 0, reason });
+        gap.bytes += bytes as u64;
+        self.start += bytes;
+        self.offset += bytes as u64;
+    }
+}
+
+/// Looks at a window that begins with a record separator.
+#[inline]
+fn examine(window: &[u8], max_message: usize) -> Head {
+    let Some(&header_len) = window.get(1) else { return Head::Partial { total: 3 } };
+    let header_len = header_len as usize;
+    match window.get(2 + header_len) {
+        None => return Head::Partial { total: 3 + header_len },
+        Some(&UNIT) => {}
+        Some(_) => return Head::Bad(GapReason::Garbage),
+    }
+    let Some(header) = Header::parse(&window[2..2 + header_len]) else { return Head::Bad(GapReason::Garbage) };
+    if header.message_length == 0 {
+        return Head::Bad(GapReason::Garbage);
+    }
+    if header.message_length > max_message {
+        return Head::Bad(GapReason::TooLarge(header.message_length as u64));
+    }
+    let total = 3 + header_len + header.message_length;
+    match window.get(3 + header_len..total) {
+        None => Head::Partial { total },
+        Some(message) => match Index::scan(message) {
+            Some(index) => Head::Complete { header_len, total, index },
+            None => Head::Bad(GapReason::Garbage),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The specification's smallest record: 33 bytes of message, 38 in all.
+    fn good() -> Vec<u8> {
+        let mut record = vec![0x1e, 2, 8, 0x21, 0x1f, 0x0a, 0x10];
+        record.extend(0xa0..=0xaf);
+        record.extend([0x10, 0x80, 0x80, 0xa8, 0xb1, 0xe3, 0x9f, 0xe7, 0xcb, 0x17]);
+        record.extend([0x1a, 3, b'c', b't', b'l']);
+        record
+    }
+
+    /// Everything that a deframer says of `input`, fed in chunks: (frames, skipped bytes, gaps).
+    fn run(input: &[u8], chunk: usize, max: usize) -> (Vec<Vec<u8>>, u64, usize) {
+        let mut deframer = Deframer::new(max);
+        let (mut frames, mut skipped, mut gaps) = (Vec::new(), 0, 0);
+        let mut chunks = input.chunks(chunk.max(1));
+        loop {
+            match deframer.step() {
+                Step::Frame(frame) => frames.push(frame.raw().to_vec()),
+                Step::Gap(gap) => {
+                    skipped += gap.bytes;
+                    gaps += 1;
+                }
+                Step::Incomplete => match chunks.next() {
+                    Some(part) => {
+                        let space = deframer.space();
+                        space[..part.len()].copy_from_slice(part);
+                        deframer.filled(part.len());
+                    }
+                    None if deframer.at_end => return (frames, skipped, gaps),
+                    None => deframer.finish(),
+                },
+            }
+        }
+    }
+
+    #[test]
+    fn garbage_is_skipped_and_counted_once_per_gap() {
+        let g = good();
+        let too_large = [0x1e, 4, 8, 0x81, 0x80, 4, 0x1f];
+        let cases: [(&[u8], u64); 7] = [
+            (b"abc\x1e\x02xyz", 8),
+            (&[0x1e, 2, 8, 0x3e, 0xff], 5),
+            (&[0x1e, 0, 0x1f], 3),
+            (&[0x1e, 2, 8, 0, 0x1f], 5),
+            (&too_large, 7),
+            (&[0x1e, 2, 8, 10, 0x1f], 5),
+            (b"hello", 5),
+        ];
+        for (garbage, expected) in cases {
+            for chunk in [1, 7, 4096] {
+                let input = [garbage, &g, &g].concat();
+                let (frames, skipped, gaps) = run(&input, chunk, 65_536);
+                assert_eq!((frames.len(), skipped, gaps), (2, expected, 1), "{garbage:?} by {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_last_record_is_reported_and_hides_nothing() {
+        let g = good();
+        assert_eq!(run(&[&g[..], &g[..20]].concat(), 9, 65_536), (vec![g.clone()], 20, 1));
+        // A false head that announces far more than there is, in front of a good record.
+        let input = [&[0x1e, 4, 8, 0x80, 0x80, 2, 0x1f][..], &g].concat();
+        assert_eq!(run(&input, 9, 65_536), (vec![g], 7, 1));
+    }
+
+    #[test]
+    fn the_limit_is_exact() {
+        let g = good();
+        assert_eq!(run(&g, 5, 33).0.len(), 1);
+        assert_eq!(run(&g, 5, 32).0.len(), 0);
+    }
+
+    #[test]
+    fn a_megabyte_of_separators_costs_linear_time() {
+        let input = vec![0x1e; 1 << 20];
+        let (frames, skipped, gaps) = run(&input, 65_536, 65_536);
+        assert_eq!((frames.len(), skipped, gaps), (0, 1 << 20, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_is_in_a_frame_or_a_gap(
+            parts in proptest::collection::vec(
+                prop_oneof![
+                    Just(good()),
+                    proptest::collection::vec(any::<u8>(), 0..40),
+                    proptest::collection::vec(prop_oneof![Just(0x1eu8), Just(0x1f), Just(8), 0u8..20], 0..40),
+                ],
+                0..12,
+            ),
+            chunk in 1usize..200,
+        ) {
+            let input = parts.concat();
+            let (frames, skipped, _) = run(&input, chunk, 65_536);
+            let in_frames: usize = frames.iter().map(Vec::len).sum();
+            prop_assert_eq!(in_frames as u64 + skipped, input.len() as u64);
+            prop_assert_eq!(&frames, &run(&input, input.len().clamp(1, 4096), 65_536).0);
+        }
+    }
+}
