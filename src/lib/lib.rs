@@ -3,7 +3,11 @@
 //! - [`message`]: what flows. The schema, the view that reads a message in place, the builder, text and JSON forms.
 //! - [`stream`]: how it flows. Framing, resynchronisation, signing, cursors.
 //! - [`matcher`]: the language that selects messages.
+//! - [`source`]: where messages come from. Files, followed and resumed.
+//! - [`pipeline`]: what every program shares. Run loop, flush rule, signals, exit codes, checkpoints, statistics.
 
 pub mod matcher;
 pub mod message;
+pub mod pipeline;
+pub mod source;
 pub mod stream;

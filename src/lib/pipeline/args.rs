@@ -1,0 +1,116 @@
+//! Starting a program: arguments that several share, usage errors on one line, generated man pages and completions.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser};
+
+use super::{Exit, Failure, report, set_program, summarize};
+use crate::stream::DEFAULT_READ_MESSAGE;
+
+/// For programs that read messages.
+#[derive(Args, Clone, Debug)]
+pub struct InputArgs {
+    /// Files of framed Heka messages; `-` is standard input, which is also read when none is given
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Skip, and report, messages that are longer (K, M and G are powers of 1024)
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_READ_MESSAGE, value_parser = parse_size,
+          hide_default_value = true)]
+    pub max_message_size: usize,
+}
+
+/// For every program.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct StatsArgs {
+    /// End with one line of counters in JSON on stderr (SIGUSR1 prints it at any time)
+    #[arg(long)]
+    pub stats: bool,
+}
+
+/// Reads `65536`, `64K`, `4M`.
+pub fn parse_size(text: &str) -> Result<usize, String> {
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (&text[..at], 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 30),
+        _ => (text, 0),
+    };
+    let number: usize = digits.parse().map_err(|_| "expected a size such as 65536, 64K or 4M".to_string())?;
+    number.checked_shl(shift).filter(|size| size >> shift == number).ok_or("this size is too large".into())
+}
+
+/// Parses the arguments, runs the program, prints the one line if it failed.
+pub fn main<A: Parser + CommandFactory>(run: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
+    let name = A::command().get_name().to_string();
+    set_program(&name);
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let [_, flag, what] = &arguments[..]
+        && flag == "--generate"
+    {
+        return generate(A::command(), &what.to_string_lossy());
+    }
+    let args = match A::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            report(&usage_line(&error));
+            return ExitCode::from(Exit::Usage as u8);
+        }
+    };
+    let exit = match run(args) {
+        Ok(exit) => exit,
+        Err(Failure::ClosedPipe) => Exit::Success,
+        Err(Failure::Message(exit, message)) => {
+            report(&message);
+            exit
+        }
+    };
+    summarize();
+    ExitCode::from(exit as u8)
+}
+
+/// clap explains over several lines: the error, a tip, the usage. The first two say it.
+fn usage_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let mut line = String::new();
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        if part.starts_with("Usage:") || part.starts_with("For more information") {
+            break;
+        }
+        let part = part.strip_prefix("error: ").unwrap_or(part);
+        if !line.is_empty() {
+            line.push_str(if line.ends_with(':') { " " } else { "; " });
+        }
+        line.push_str(part);
+    }
+    line + " (see --help)"
+}
+
+fn generate(mut command: clap::Command, what: &str) -> ExitCode {
+    use clap_complete::Shell;
+    let name = command.get_name().to_string();
+    // The help wraps to the terminal; the generated files must not depend on it.
+    command = command.term_width(100);
+    let mut out = std::io::stdout();
+    let shell = match what {
+        "man" => {
+            let written = clap_mangen::Man::new(command).render(&mut out);
+            return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(Exit::Failed as u8) };
+        }
+        "bash" => Shell::Bash,
+        "zsh" => Shell::Zsh,
+        "fish" => Shell::Fish,
+        _ => {
+            report("--generate takes man, bash, zsh or fish");
+            return ExitCode::from(Exit::Usage as u8);
+        }
+    };
+    clap_complete::generate(shell, &mut command, name, &mut out);
+    ExitCode::SUCCESS
+}

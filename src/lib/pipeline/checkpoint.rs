@@ -1,0 +1,146 @@
+//! Checkpoint files: how far each stream has been delivered.
+//!
+//!     {"streams":{"/var/log/nginx/access.log":{"sequence":90210,"position":"…base64…"}}}
+//!
+//! Written whole to a temporary name, synced, renamed: a crash leaves the old one or the new one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value as Json, json};
+
+use super::output::describe;
+use super::{Failure, Output};
+use crate::stream::{CursorRef, Frame};
+
+/// A committed cursor, without its stream's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    pub sequence: u64,
+    pub position: Vec<u8>,
+}
+
+/// The file and what it holds. Streams that are not advanced keep their entries.
+pub struct Checkpoint {
+    path: PathBuf,
+    marks: BTreeMap<String, Mark>,
+    changed: bool,
+}
+
+impl Checkpoint {
+    /// A file that is not there yet is an empty checkpoint.
+    ///
+    /// # Errors
+    /// When it can't be read, or isn't a checkpoint: going on would repeat or lose data.
+    pub fn load(path: &Path) -> Result<Checkpoint, Failure> {
+        let marks = match fs::read(path) {
+            Ok(bytes) => parse(&bytes).ok_or_else(|| {
+                Failure::failed(format!("{}: not a checkpoint file; move it away to start anew", path.display()))
+            })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(Failure::failed(format!("{}: {}", path.display(), describe(&error)))),
+        };
+        Ok(Checkpoint { path: path.to_path_buf(), marks, changed: false })
+    }
+
+    pub fn mark(&self, stream: &str) -> Option<&Mark> {
+        self.marks.get(stream)
+    }
+
+    /// Notes that everything of the stream up to this cursor is delivered. An older one changes nothing.
+    pub fn advance(&mut self, cursor: &CursorRef<'_>) {
+        let stream = String::from_utf8_lossy(cursor.stream);
+        if let Some(mark) = self.marks.get_mut(stream.as_ref()) {
+            if cursor.sequence > mark.sequence {
+                mark.sequence = cursor.sequence;
+                mark.position.clear();
+                mark.position.extend_from_slice(cursor.position);
+                self.changed = true;
+            }
+            return;
+        }
+        let mark = Mark { sequence: cursor.sequence, position: cursor.position.to_vec() };
+        self.marks.insert(stream.into_owned(), mark);
+        self.changed = true;
+    }
+
+    /// Writes the file if anything changed since the last time.
+    pub fn save(&mut self) -> Result<(), Failure> {
+        if !self.changed {
+            return Ok(());
+        }
+        let streams: serde_json::Map<String, Json> = self
+            .marks
+            .iter()
+            .map(|(stream, mark)| {
+                (stream.clone(), json!({"sequence": mark.sequence, "position": STANDARD.encode(&mark.position)}))
+            })
+            .collect();
+        write_whole(&self.path, format!("{}\n", json!({"streams": streams})).as_bytes())
+            .map_err(|error| Failure::failed(format!("{}: {}", self.path.display(), describe(&error))))?;
+        self.changed = false;
+        Ok(())
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<BTreeMap<String, Mark>> {
+    let json: Json = serde_json::from_slice(bytes).ok()?;
+    let mut marks = BTreeMap::new();
+    for (stream, mark) in json.get("streams")?.as_object()? {
+        let position = STANDARD.decode(mark.get("position")?.as_str()?).ok()?;
+        marks.insert(stream.clone(), Mark { sequence: mark.get("sequence")?.as_u64()?, position });
+    }
+    Some(marks)
+}
+
+/// Temporary name, sync, rename, sync of the directory.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
+}
+
+/// How often a checkpoint is written while messages keep coming.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Commits cursors for a sink that delivers in order by writing to standard output.
+pub struct Committer {
+    checkpoint: Checkpoint,
+    saved: Instant,
+}
+
+impl Committer {
+    pub fn new(checkpoint: Checkpoint) -> Committer {
+        Committer { checkpoint, saved: Instant::now() }
+    }
+
+    /// Notes a message whose output has been handed to `out`.
+    pub fn delivered(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<(), Failure> {
+        if let Some(cursor) = frame.header().cursor() {
+            self.checkpoint.advance(&cursor);
+        }
+        if self.saved.elapsed() >= EVERY { self.commit(out) } else { Ok(()) }
+    }
+
+    /// Everything noted is written out, then committed.
+    pub fn commit(&mut self, out: &mut Output) -> Result<(), Failure> {
+        out.flush()?;
+        self.saved = Instant::now();
+        self.checkpoint.save()
+    }
+}

@@ -1,0 +1,109 @@
+//! FILE operands and standard input, as descriptors to read blocks from.
+
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use super::output::describe;
+
+/// One thing to read.
+pub enum Operand {
+    Stdin,
+    File { path: PathBuf, file: File },
+}
+
+impl Operand {
+    /// Opens a path; `-` is standard input.
+    pub fn open(path: &Path) -> Result<Operand, String> {
+        if path.as_os_str() == "-" {
+            return Ok(Operand::Stdin);
+        }
+        let explain = |error| format!("{}: {}", path.display(), describe(&error));
+        let file = File::open(path).map_err(explain)?;
+        if file.metadata().map_err(explain)?.is_dir() {
+            return Err(format!("{}: it is a directory", path.display()));
+        }
+        Ok(Operand::File { path: path.to_path_buf(), file })
+    }
+
+    pub fn name(&self) -> String {
+        match self {
+            Operand::Stdin => "standard input".into(),
+            Operand::File { path, .. } => path.display().to_string(),
+        }
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Operand::Stdin => rustix::stdio::stdin(),
+            Operand::File { file, .. } => file.as_fd(),
+        }
+    }
+
+    /// Reads a block; 0 is the end.
+    pub fn read(&self, buf: &mut [u8]) -> Result<usize, Failure> {
+        loop {
+            match rustix::io::read(self.fd(), &mut *buf) {
+                Ok(count) => return Ok(count),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    return Err(Failure::failed(format!("{}: {}", self.name(), describe(&error.into()))));
+                }
+            }
+        }
+    }
+
+    /// Size in bytes, of a regular file.
+    pub fn size(&self) -> Option<u64> {
+        let stat = rustix::fs::fstat(self.fd()).ok()?;
+        let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile;
+        regular.then_some(stat.st_size as u64)
+    }
+
+    pub fn is_regular(&self) -> bool {
+        self.size().is_some()
+    }
+}
+
+/// The operands in order; none means standard input.
+///
+/// # Errors
+/// When standard input would be read and is a terminal, where a program would wait without a word.
+pub fn open_operands(paths: &[PathBuf], what: &str) -> Result<Vec<Result<Operand, String>>, Failure> {
+    let stdin = [PathBuf::from("-")];
+    let paths = if paths.is_empty() { &stdin[..] } else { paths };
+    let reads_stdin = paths.iter().any(|path| path.as_os_str() == "-");
+    if reads_stdin && std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("standard input is a terminal: pipe {what} in, or name a FILE")));
+    }
+    Ok(paths.iter().map(|path| Operand::open(path)).collect())
+}
+
+impl Operand {
+    /// For reading outside the run loop: flushes `out` first when the next read would block.
+    pub fn reader(&self, out: &mut super::Output) -> Result<Blocks<'_>, Failure> {
+        use super::{Signals, WaitOn, Wake};
+        let fd = [self.fd()];
+        let now = WaitOn { readable: &fd, timeout: Some(std::time::Duration::ZERO), ..WaitOn::default() };
+        if Signals::get().is_none_or(|signals| signals.wait(now) != Wake::Readable(0)) {
+            out.flush()?;
+        }
+        Ok(Blocks(self))
+    }
+}
+
+/// Reads an operand.
+pub struct Blocks<'a>(&'a Operand);
+
+impl std::io::Read for Blocks<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match rustix::io::read(self.0.fd(), &mut *buf) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What every program shares: how it starts and ends, reads and writes, reports, and stops.
+
+mod args;
+mod checkpoint;
+mod config;
+mod input;
+mod output;
+mod progress;
+mod report;
+mod run;
+mod signals;
+
+pub use args::{InputArgs, StatsArgs, main, parse_size};
+pub use checkpoint::{Checkpoint, Committer, Mark};
+pub use config::{hostname, load_keys, read_text, read_toml};
+pub use input::{Operand, open_operands};
+pub use output::Output;
+pub use progress::Progress;
+pub use report::{Stats, count_of, report, report_once, set_program, summarize};
+pub use run::{Flow, Ran, RunOptions, Stage, run};
+pub use signals::{Signals, Wake, WaitOn};
+
+/// How a program ends; the meanings hold for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// All well.
+    Success = 0,
+    /// A negative answer: nothing matched, some events not delivered, or not decoded under `--strict`.
+    Negative = 1,
+    /// Wrong usage or configuration.
+    Usage = 2,
+    /// It could not go on: I/O, a terminated sandbox.
+    Failed = 3,
+}
+
+/// Why a program ends before its work is done.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// One line for the user, and the status to exit with.
+    Message(Exit, String),
+    /// Whoever read our output has gone: nothing to say.
+    ClosedPipe,
+}
+
+impl Failure {
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::Message(Exit::Usage, message.into())
+    }
+
+    pub fn failed(message: impl Into<String>) -> Failure {
+        Failure::Message(Exit::Failed, message.into())
+    }
+}

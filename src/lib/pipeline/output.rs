@@ -1,0 +1,109 @@
+//! Standard output: collected into big blocks of whole frames, written when a block is full or before a wait.
+
+use std::io::{ErrorKind, IsTerminal as _};
+use std::os::fd::BorrowedFd;
+
+use rustix::stdio::stdout;
+
+use super::Failure;
+
+/// What is collected before it is written. With the usual log line that is some 700 frames.
+const BLOCK: usize = 256 * 1024;
+
+/// A buffered standard output.
+pub struct Output {
+    buf: Vec<u8>,
+    written: u64,
+}
+
+impl Output {
+    /// For programs that write frames.
+    ///
+    /// # Errors
+    /// When standard output is a terminal, which a binary stream would garble.
+    pub fn frames() -> Result<Output, Failure> {
+        if std::io::stdout().is_terminal() {
+            return Err(Failure::usage(
+                "standard output is a terminal, and Heka messages are binary: add \"| heka-cat\" to read them, or \"> FILE\"",
+            ));
+        }
+        Ok(Output::text())
+    }
+
+    /// For programs that write text.
+    pub fn text() -> Output {
+        // A larger pipe means fewer switches between the programs; where it is refused, nothing is lost.
+        let _ = rustix::pipe::fcntl_setpipe_size(stdout(), 1 << 20);
+        Output { buf: Vec::with_capacity(BLOCK + 64 * 1024), written: 0 }
+    }
+
+    /// The block being filled: append whole frames or lines, then call [`Output::filled`].
+    #[inline]
+    pub fn buf(&mut self) -> &mut Vec<u8> {
+        &mut self.buf
+    }
+
+    /// Writes the block out if it is full.
+    #[inline]
+    pub fn filled(&mut self) -> Result<(), Failure> {
+        if self.buf.len() >= BLOCK { self.flush() } else { Ok(()) }
+    }
+
+    #[inline]
+    pub fn push(&mut self, frame: &[u8]) -> Result<(), Failure> {
+        self.buf.extend_from_slice(frame);
+        self.filled()
+    }
+
+    /// Everything collected goes out now.
+    ///
+    /// # Errors
+    /// [`Failure::ClosedPipe`] when the reader has gone; a message for a full disk and the like.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        let mut at = 0;
+        while let Some(rest) = self.buf.get(at..).filter(|rest| !rest.is_empty()) {
+            match rustix::io::write(stdout(), rest) {
+                Ok(count) => {
+                    at += count;
+                    self.written += count as u64;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => wait_writable(),
+                Err(error) => {
+                    self.buf.clear();
+                    let error = std::io::Error::from(error);
+                    if error.kind() == ErrorKind::BrokenPipe {
+                        return Err(Failure::ClosedPipe);
+                    }
+                    return Err(Failure::failed(format!("standard output: {}", describe(&error))));
+                }
+            }
+        }
+        self.buf.clear();
+        // One huge frame must not keep its memory for ever.
+        self.buf.shrink_to(2 * BLOCK);
+        Ok(())
+    }
+
+    pub fn bytes_written(&self) -> u64 {
+        self.written
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'static> {
+        stdout()
+    }
+}
+
+fn wait_writable() {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let _ = poll(&mut [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)], None);
+}
+
+/// The system's words without its number.
+pub(super) fn describe(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(at) => text[..at].to_string(),
+        None => text,
+    }
+}

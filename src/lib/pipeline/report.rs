@@ -1,0 +1,79 @@
+//! What a program says on stderr: one line an error, repeated ones counted, and the statistics line.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::{Mutex, OnceLock};
+
+static PROGRAM: OnceLock<String> = OnceLock::new();
+static SEEN: Mutex<Option<HashMap<&'static str, u64>>> = Mutex::new(None);
+
+/// Sets the name that begins every line.
+pub fn set_program(name: &str) {
+    let _ = PROGRAM.set(name.to_string());
+}
+
+fn program() -> &'static str {
+    PROGRAM.get().map_or("heka", String::as_str)
+}
+
+/// One line on stderr. Control characters that came from outside are shown, not obeyed.
+pub fn report(message: &str) {
+    let mut line = format!("{}: ", program());
+    for c in message.chars() {
+        match c {
+            '\n' | '\r' => line.push(' '),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line.push('\n');
+    // Nobody to tell if stderr is gone.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// The first of its kind is reported, later ones are only counted (see [`summarize`]).
+pub fn report_once(kind: &'static str, message: impl FnOnce() -> String) {
+    let count = {
+        let Ok(mut seen) = SEEN.lock() else { return };
+        let count = seen.get_or_insert_default().entry(kind).or_insert(0);
+        *count += 1;
+        *count
+    };
+    if count == 1 {
+        report(&message());
+    }
+}
+
+/// How often that kind was reported.
+pub fn count_of(kind: &'static str) -> u64 {
+    SEEN.lock().ok().and_then(|seen| seen.as_ref().and_then(|seen| seen.get(kind).copied())).unwrap_or(0)
+}
+
+/// At the end: how many of each kind came after the first.
+pub fn summarize() {
+    let Some(seen) = SEEN.lock().ok().and_then(|mut seen| seen.take()) else { return };
+    let mut kinds: Vec<_> = seen.into_iter().filter(|(_, count)| *count > 1).collect();
+    kinds.sort();
+    for (kind, count) in kinds {
+        report(&format!("{kind}: {} more", count - 1));
+    }
+}
+
+/// Counters for `--stats` and SIGUSR1: one JSON object on a line.
+#[derive(Clone, Default)]
+pub struct Stats(serde_json::Map<String, serde_json::Value>);
+
+impl Stats {
+    pub fn set(&mut self, name: &str, value: u64) -> &mut Self {
+        self.0.insert(name.to_string(), value.into());
+        self
+    }
+
+    pub fn print(&self) {
+        let mut object = serde_json::Map::new();
+        object.insert("program".into(), program().into());
+        object.extend(self.0.clone());
+        let line = format!("{}\n", serde_json::Value::Object(object));
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}

@@ -1,0 +1,255 @@
+//! The run loop of filters and sinks: frames in, a stage decides, frames or text out.
+
+use std::time::{Duration, Instant};
+
+use super::input::Operand;
+use super::{Exit, Failure, InputArgs, Output, Progress, Signals, Stats, StatsArgs, WaitOn, Wake, report, report_once};
+use crate::source::Watch;
+use crate::stream::{Deframer, Frame, Step};
+
+/// Whether the run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    Continue,
+    /// No further message is wanted: the run ends as if the input had.
+    Stop,
+}
+
+/// What a program does with messages. The run loop calls:
+///
+/// - [`Stage::message`] for each frame, in order;
+/// - [`Stage::idle`] when nothing more can be read right now: whatever was held back for efficiency goes into `out`
+///   (the loop flushes `out` after it, then sleeps);
+/// - [`Stage::finish`] once, after the last message, also when a signal ended the input; not after an error.
+///
+/// Any error ends the run at once.
+pub trait Stage {
+    fn message(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<Flow, Failure>;
+
+    fn idle(&mut self, _out: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// When `idle` wants to be called again although no message has come.
+    fn wake_at(&self) -> Option<Instant> {
+        None
+    }
+
+    fn finish(&mut self, _out: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Adds the stage's own counters.
+    fn stats(&self, _stats: &mut Stats) {}
+}
+
+/// How a run went.
+#[derive(Default)]
+pub struct Ran {
+    /// An operand could not be opened or read to its end.
+    pub unreadable: bool,
+}
+
+/// What the loop counts for every program.
+#[derive(Default)]
+struct Counters {
+    messages: u64,
+    bytes: u64,
+    skipped: u64,
+}
+
+/// Settings of a run.
+#[derive(Clone, Copy)]
+pub struct RunOptions {
+    pub max_message: usize,
+    pub stats: bool,
+    /// Go on waiting at the end of the last file.
+    pub follow: bool,
+    /// Begin at that byte of each file.
+    pub offset: u64,
+}
+
+impl RunOptions {
+    /// What the common arguments say.
+    pub fn new(input: &InputArgs, stats: StatsArgs) -> RunOptions {
+        RunOptions { max_message: input.max_message_size, stats: stats.stats, follow: false, offset: 0 }
+    }
+}
+
+/// After a stop was asked for, what is already on its way is still taken, for so long.
+const DRAIN: Duration = Duration::from_secs(2);
+/// … and a pipe that stays empty for so long counts as drained.
+const DRAIN_GAP: Duration = Duration::from_millis(100);
+
+/// Runs a stage over all operands. Unreadable ones are reported and passed over.
+pub fn run(
+    operands: Vec<Result<Operand, String>>,
+    options: RunOptions,
+    out: &mut Output,
+    stage: &mut impl Stage,
+) -> Result<Ran, Failure> {
+    let mut ran = Ran::default();
+    let mut counters = Counters::default();
+    let total = operands.iter().map(|operand| operand.as_ref().ok()?.size()).sum();
+    let mut reader = Reader {
+        deframer: Deframer::new(options.max_message),
+        progress: Progress::new(total),
+        options,
+        drain_until: None,
+        counters: &mut counters,
+    };
+    let last = operands.len().saturating_sub(1);
+    let result = operands.into_iter().enumerate().try_for_each(|(place, operand)| {
+        match operand {
+            Ok(operand) => match reader.read(&operand, place == last, out, stage) {
+                Ok(Flow::Continue) => return Ok(()),
+                Ok(Flow::Stop) => return Err(None),
+                // Reading failed: the other operands may still be good. Writing failed: nothing is.
+                Err(End::Reading(message)) => report(&message),
+                Err(End::Failure(failure)) => return Err(Some(failure)),
+            },
+            Err(message) => report(&message),
+        }
+        ran.unreadable = true;
+        Ok(())
+    });
+    drop(reader);
+    let finished = match result {
+        Ok(()) | Err(None) => stage.finish(out).and_then(|()| out.flush()),
+        Err(Some(failure)) => Err(failure),
+    };
+    if options.stats {
+        print_stats(&counters, out, stage);
+    }
+    finished.map(|()| ran)
+}
+
+impl Ran {
+    /// The status of a program that was only asked to pass things on.
+    pub fn exit(&self) -> Exit {
+        if self.unreadable { Exit::Failed } else { Exit::Success }
+    }
+}
+
+fn print_stats(counters: &Counters, out: &Output, stage: &impl Stage) {
+    let mut stats = Stats::default();
+    stats.set("messages_in", counters.messages).set("bytes_in", counters.bytes);
+    stats.set("bytes_skipped", counters.skipped).set("bytes_out", out.bytes_written());
+    stage.stats(&mut stats);
+    stats.print();
+}
+
+enum End {
+    Reading(String),
+    Failure(Failure),
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> End {
+        End::Failure(failure)
+    }
+}
+
+struct Reader<'c> {
+    deframer: Deframer,
+    progress: Progress,
+    options: RunOptions,
+    drain_until: Option<Instant>,
+    counters: &'c mut Counters,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, operand: &Operand, last: bool, out: &mut Output, stage: &mut impl Stage) -> Result<Flow, End> {
+        self.deframer.restart();
+        if self.options.offset > 0 {
+            let from = rustix::fs::SeekFrom::Start(self.options.offset);
+            if let Err(error) = rustix::fs::seek(operand.fd(), from) {
+                return Err(End::Reading(format!("{}: --offset: {error}", operand.name())));
+            }
+        }
+        let follow = self.options.follow && last && operand.is_regular();
+        let mut watch = match operand {
+            Operand::File { path, .. } if follow => Some(Watch::new(path)),
+            _ => None,
+        };
+        let mut finished = false;
+        loop {
+            loop {
+                match self.deframer.step() {
+                    Step::Frame(frame) => {
+                        self.counters.messages += 1;
+                        if stage.message(&frame, out)? == Flow::Stop {
+                            return Ok(Flow::Stop);
+                        }
+                    }
+                    Step::Gap(gap) => {
+                        self.counters.skipped += gap.bytes;
+                        report_once("gaps in a stream", || format!("{}: {gap}", operand.name()));
+                    }
+                    Step::Incomplete => break,
+                }
+            }
+            if finished {
+                return Ok(Flow::Continue);
+            }
+            if !self.wait(operand, out, stage)? {
+                self.deframer.finish();
+                finished = true;
+                continue;
+            }
+            let count = operand.read(self.deframer.space()).map_err(|failure| match failure {
+                Failure::Message(_, message) => End::Reading(message),
+                failure => End::Failure(failure),
+            })?;
+            self.deframer.filled(count);
+            self.counters.bytes += count as u64;
+            self.progress.advance(count as u64);
+            if count == 0 {
+                if let Some(watch) = &mut watch {
+                    stage.idle(out)?;
+                    out.flush()?;
+                    if watch.wait(out.fd(), stage.wake_at())? {
+                        continue;
+                    }
+                }
+                self.deframer.finish();
+                finished = true;
+            }
+        }
+    }
+
+    /// Before a read: if it would block, what has been collected goes out first. False when no more is to be read.
+    fn wait(&mut self, operand: &Operand, out: &mut Output, stage: &mut impl Stage) -> Result<bool, End> {
+        let Some(signals) = Signals::get() else { return Ok(true) };
+        loop {
+            if signals.take_statistics_request() {
+                print_stats(self.counters, out, stage);
+            }
+            let stopping = signals.stop_requested();
+            if stopping {
+                let until = *self.drain_until.get_or_insert_with(|| Instant::now() + DRAIN);
+                if operand.is_regular() || Instant::now() >= until {
+                    return Ok(false);
+                }
+            }
+            let fd = [operand.fd()];
+            let now = WaitOn { readable: &fd, timeout: Some(Duration::ZERO), ignore_stop: stopping, ..WaitOn::default() };
+            if signals.wait(now) == Wake::Readable(0) {
+                return Ok(true);
+            }
+            if stage.wake_at().is_some_and(|at| at <= Instant::now()) || !out.buf().is_empty() || !stopping {
+                stage.idle(out)?;
+                out.flush()?;
+            }
+            let timer = stage.wake_at().map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = if stopping { Some(DRAIN_GAP) } else { timer };
+            let on = WaitOn { readable: &fd, output: Some(out.fd()), timeout, ignore_stop: stopping };
+            match signals.wait(on) {
+                Wake::Readable(_) => return Ok(true),
+                Wake::OutputClosed => return Err(End::Failure(Failure::ClosedPipe)),
+                Wake::Timeout if stopping => return Ok(false),
+                Wake::Timeout | Wake::Signal | Wake::Stop => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! From bytes to records.
+//!
+//! [`Records`] holds what has been read and not yet been cut; it never keeps more of a record than the limit.
+
+use std::io::Read;
+
+use memchr::memmem::Finder;
+use regex::bytes::Regex;
+
+const BLOCK: usize = 256 * 1024;
+
+/// Where a record ends.
+#[derive(Clone, Debug)]
+pub enum Splitter {
+    /// At every `count`-th occurrence of a text.
+    Token { delimiter: Vec<u8>, count: usize, keep: bool },
+    /// At a match. The text of its one group, if it has one, stays: at the end of the record, or, with `at_start`,
+    /// at the beginning of the next. Without a group the match is dropped, and so are empty records.
+    Regex { regex: Regex, at_start: bool },
+    /// Each read is a record.
+    Null,
+}
+
+impl Splitter {
+    /// # Errors
+    /// A sentence for the user.
+    pub fn token(delimiter: &[u8], count: usize, keep: bool) -> Result<Splitter, String> {
+        if delimiter.is_empty() {
+            return Err("the delimiter is empty".into());
+        }
+        Ok(Splitter::Token { delimiter: delimiter.to_vec(), count: count.max(1), keep })
+    }
+
+    /// # Errors
+    /// A sentence for the user.
+    pub fn regex(delimiter: &str, at_start: bool) -> Result<Splitter, String> {
+        let regex = regex::bytes::RegexBuilder::new(delimiter)
+            .size_limit(1 << 20)
+            .build()
+            .map_err(|error| format!("bad regex: {}", error.to_string().lines().next_back().unwrap_or_default()))?;
+        if regex.captures_len() > 2 {
+            return Err(format!("regex must not contain more than one capture group: {delimiter}"));
+        }
+        if regex.is_match(b"") {
+            return Err(format!("this regex matches nothing at all, so it would split everywhere: {delimiter}"));
+        }
+        Ok(Splitter::Regex { regex, at_start })
+    }
+}
+
+/// What is known about bytes that haven't been read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// More can be read at once.
+    More,
+    /// None right now.
+    Idle,
+    /// None, ever: what is left is a record.
+    End,
+}
+
+/// The next piece.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Cut<'a> {
+    /// `end` is the offset of the content after the record and its delimiter.
+    Record { payload: &'a [u8], end: u64 },
+    /// A record over the limit was left out.
+    Dropped { bytes: u64, end: u64 },
+    /// Nothing more without further bytes.
+    Incomplete,
+}
+
+/// Bytes on their way to being records.
+pub struct Records {
+    splitter: Splitter,
+    finder: Option<Finder<'static>>,
+    max: usize,
+    keep_truncated: bool,
+    buf: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Up to here the buffer has been searched, and how many delimiters of the current record were found.
+    scanned: usize,
+    found: usize,
+    /// Offset of the content of `buf[start]`.
+    offset: u64,
+    /// The beginning of a record over the limit, and its length so far, while its end is searched.
+    over: Option<(Vec<u8>, u64)>,
+    held: Vec<u8>,
+}
+
+impl Records {
+    /// Records longer than `max` bytes are dropped, or cut to that with `keep_truncated`.
+    pub fn new(splitter: Splitter, max: usize, keep_truncated: bool) -> Records {
+        let finder = match &splitter {
+            Splitter::Token { delimiter, .. } if delimiter.len() > 1 => Some(Finder::new(delimiter).into_owned()),
+            _ => None,
+        };
+        Records {
+            splitter,
+            finder,
+            max,
+            keep_truncated,
+            buf: Vec::new(),
+            start: 0,
+            end: 0,
+            scanned: 0,
+            found: 0,
+            offset: 0,
+            over: None,
+            held: Vec::new(),
+        }
+    }
+
+    /// Begins content at an offset; what was left of other content is forgotten.
+    pub fn restart(&mut self, offset: u64) {
+        (self.start, self.end, self.scanned, self.found, self.offset) = (0, 0, 0, 0, offset);
+        self.over = None;
+    }
+
+    /// Offset of the content up to which it has been read.
+    pub fn read_offset(&self) -> u64 {
+        self.offset + (self.end - self.start) as u64
+    }
+
+    /// Reads a block; 0 is the end for now. `seen` gets the bytes, in order.
+    pub fn fill(&mut self, reader: &mut impl Read) -> std::io::Result<&[u8]> {
+        if self.start > 0 {
+            self.buf.copy_within(self.start..self.end, 0);
+            self.scanned -= self.start;
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.buf.len() < self.end + BLOCK / 4 {
+            self.buf.resize((self.end + BLOCK / 4).max(BLOCK), 0);
+        }
+        loop {
+            match reader.read(&mut self.buf[self.end..]) {
+                Ok(count) => {
+                    self.end += count;
+                    return Ok(&self.buf[self.end - count..self.end]);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Drops the block while nothing is to be cut from it: many idle files then cost nothing.
+    pub fn release(&mut self) {
+        if self.start == self.end && self.over.is_none() {
+            let offset = self.offset;
+            self.buf = Vec::new();
+            self.restart(offset);
+        }
+    }
+
+    /// The next record.
+    #[inline]
+    pub fn next(&mut self, tail: Tail) -> Cut<'_> {
+        loop {
+            let Some(found) = self.find(tail) else {
+                if self.end - self.start > self.max {
+                    self.begin_over();
+                }
+                if tail != Tail::End || (self.start == self.end && self.over.is_none()) {
+                    return Cut::Incomplete;
+                }
+                // The rest of finished content is a record, with or without its delimiter.
+                let rest = Found { payload_end: self.end, consumed: self.end };
+                return self.take(rest);
+            };
+            self.found = 0;
+            let swallow = matches!(self.splitter, Splitter::Regex { .. })
+                && found.payload_end == self.start
+                && self.over.is_none();
+            if swallow {
+                self.consume(found.consumed);
+                continue;
+            }
+            return self.take(found);
+        }
+    }
+
+    fn consume(&mut self, to: usize) {
+        self.offset += (to - self.start) as u64;
+        self.start = to;
+        self.scanned = self.scanned.max(to);
+    }
+
+    #[inline]
+    fn take(&mut self, found: Found) -> Cut<'_> {
+        let from = self.start;
+        self.consume(found.consumed);
+        let end = self.offset;
+        let len = found.payload_end - from;
+        if self.over.is_none() && len <= self.max {
+            return Cut::Record { payload: &self.buf[from..found.payload_end], end };
+        }
+        let (mut head, mut bytes) = self.over.take().unwrap_or_default();
+        bytes += len as u64;
+        if !self.keep_truncated {
+            return Cut::Dropped { bytes, end };
+        }
+        let missing = self.max.saturating_sub(head.len()).min(len);
+        head.extend_from_slice(&self.buf[from..from + missing]);
+        self.held = head;
+        Cut::Record { payload: &self.held, end }
+    }
+
+    /// The record at hand has passed the limit: only its beginning is kept from here on.
+    fn begin_over(&mut self) {
+        // A delimiter may have begun in the last bytes.
+        let keep = match &self.splitter {
+            Splitter::Token { delimiter, .. } => delimiter.len() - 1,
+            Splitter::Regex { .. } => 1024.min(self.max),
+            Splitter::Null => 0,
+        };
+        let upto = self.end - keep.min(self.end - self.start);
+        let (head, bytes) = self.over.get_or_insert_with(|| (Vec::new(), 0));
+        if self.keep_truncated && head.len() < self.max {
+            let part = (self.max - head.len()).min(upto - self.start);
+            head.extend_from_slice(&self.buf[self.start..self.start + part]);
+        }
+        *bytes += (upto - self.start) as u64;
+        self.consume(upto);
+    }
+
+    /// Where the record at `start` ends, if that is known.
+    #[inline]
+    fn find(&mut self, tail: Tail) -> Option<Found> {
+        match &self.splitter {
+            Splitter::Token { delimiter, count, keep } => loop {
+                let window = &self.buf[self.scanned..self.end];
+                let at = match &self.finder {
+                    None => memchr::memchr(delimiter[0], window),
+                    Some(finder) => finder.find(window),
+                };
+                let Some(at) = at else {
+                    self.scanned = self.end.saturating_sub(delimiter.len() - 1).max(self.scanned);
+                    return None;
+                };
+                let consumed = self.scanned + at + delimiter.len();
+                self.scanned = consumed;
+                self.found += 1;
+                if self.found >= *count {
+                    let payload_end = if *keep { consumed } else { consumed - delimiter.len() };
+                    return Some(Found { payload_end, consumed });
+                }
+            },
+            Splitter::Regex { regex, at_start } => {
+                let from = self.scanned.max(self.start);
+                let mut locations = regex.capture_locations();
+                let whole = regex.captures_read_at(&mut locations, &self.buf[..self.end], from)?;
+                // A match that touches the end might go on with what comes next.
+                if whole.end() == self.end && tail == Tail::More {
+                    return None;
+                }
+                let (whole_start, whole_end) = (whole.start(), whole.end());
+                Some(match locations.get(1) {
+                    None => {
+                        self.scanned = whole_end;
+                        Found { payload_end: whole_start, consumed: whole_end }
+                    }
+                    Some((_, group_end)) if !at_start => {
+                        self.scanned = whole_end;
+                        Found { payload_end: group_end, consumed: whole_end }
+                    }
+                    Some((group_start, _)) => {
+                        // The next record begins with the group: don't find it again.
+                        self.scanned = whole_end;
+                        Found { payload_end: whole_start, consumed: group_start }
+                    }
+                })
+            }
+            Splitter::Null => {
+                let end = self.end.min(self.start + self.max);
+                (end > self.start).then_some(Found { payload_end: end, consumed: end })
+            }
+        }
+    }
+}
+
+struct Found {
+    payload_end: usize,
+    consumed: usize,
+}
+
+/// Reads `\n \r \t \0 \\ \xHH` in an option's value.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        match chars.next() {
+            Some('n') => bytes.push(b'\n'),
+            Some('r') => bytes.push(b'\r'),
+            Some('t') => bytes.push(b'\t'),
+            Some('0') => bytes.push(0),
+            Some('\\') => bytes.push(b'\\'),
+            Some('x') => {
+                let digits: String = chars.by_ref().take(2).collect();
+                let byte = u8::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 2);
+                bytes.push(byte.ok_or(format!("\\x takes two hexadecimal digits, not {digits:?}"))?);
+            }
+            other => return Err(format!("unknown escape \\{}", other.map_or(String::new(), String::from))),
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Cuts `input`, given in chunks; `D<n>` stands for a dropped record.
+    fn cut(splitter: Splitter, max: usize, keep_truncated: bool, input: &[u8], chunk: usize) -> Vec<String> {
+        let mut records = Records::new(splitter, max, keep_truncated);
+        let mut result = Vec::new();
+        let mut chunks = input.chunks(chunk);
+        let mut last_end = 0;
+        loop {
+            let next = chunks.next();
+            let tail = if next.is_some() { Tail::More } else { Tail::End };
+            if let Some(mut chunk) = next {
+                records.fill(&mut chunk).unwrap();
+            }
+            loop {
+                let end = match records.next(tail) {
+                    Cut::Record { payload, end } => {
+                        result.push(String::from_utf8_lossy(payload).into_owned());
+                        end
+                    }
+                    Cut::Dropped { bytes, end } => {
+                        result.push(format!("D{bytes}"));
+                        end
+                    }
+                    Cut::Incomplete => break,
+                };
+                assert!(end > last_end && end <= input.len() as u64);
+                last_end = end;
+            }
+            if tail == Tail::End {
+                assert_eq!(records.read_offset(), input.len() as u64);
+                return result;
+            }
+        }
+    }
+
+    fn lines() -> Splitter {
+        Splitter::token(b"\n", 1, false).unwrap()
+    }
+
+    #[test]
+    fn each_splitter_cuts_as_its_options_say() {
+        let regex = |text, at_start| Splitter::regex(text, at_start).unwrap();
+        let cases: [(Splitter, &str, &[&str]); 9] = [
+            (lines(), "a\n\nb\nrest", &["a", "", "b", "rest"]),
+            (Splitter::token(b"\n", 1, true).unwrap(), "a\nb", &["a\n", "b"]),
+            (Splitter::token(b"\n", 2, false).unwrap(), "a\nb\nc\nd\ne", &["a\nb", "c\nd", "e"]),
+            (Splitter::token(b"\r\n", 1, false).unwrap(), "a\rb\r\nc\r\n", &["a\rb", "c"]),
+            (Splitter::token(b"\0", 1, false).unwrap(), "a\0b\0", &["a", "b"]),
+            (regex("\n+", false), "a\n\n\nb\n", &["a", "b"]),
+            (regex("([.!]) ", false), "One. Two! Three", &["One.", "Two!", "Three"]),
+            (regex("\n(# User)", true), "# User 1\nx\n# User 2\ny", &["# User 1\nx", "# User 2\ny"]),
+            (regex("x(\n)", false), "ax\nb", &["ax\n", "b"]),
+        ];
+        for (splitter, input, expected) in cases {
+            for chunk in [1, 2, 3, 1000] {
+                assert_eq!(cut(splitter.clone(), 100, false, input.as_bytes(), chunk), expected, "{splitter:?} by {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_over_the_limit_is_dropped_or_cut_whole() {
+        let input = [&b"ok\n"[..], &[b'x'; 1000], b"\nok\n", &[b'y'; 11]].concat();
+        for chunk in [1, 7, 64, 5000] {
+            assert_eq!(cut(lines(), 10, false, &input, chunk), ["ok", "D1000", "ok", "D11"], "by {chunk}");
+            assert_eq!(cut(lines(), 10, true, &input, chunk), ["ok", "xxxxxxxxxx", "ok", "yyyyyyyyyy"], "by {chunk}");
+        }
+        assert_eq!(cut(lines(), 10, false, b"0123456789\n", 4), ["0123456789"]);
+    }
+
+    #[test]
+    fn a_delimiter_that_could_split_everywhere_is_refused() {
+        assert!(Splitter::regex("x*", false).is_err());
+        assert!(Splitter::regex("(a)(b)", false).is_err());
+        assert!(Splitter::token(b"", 1, false).is_err());
+        assert_eq!(unescape(r"\t\x1e\\"), Ok(vec![9, 0x1e, b'\\']));
+        assert!(unescape(r"\x1").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_make_no_difference(input in "[ab\n]{0,80}", chunk in 1usize..20, max in 1usize..12, keep in any::<bool>()) {
+            for splitter in [lines(), Splitter::regex("b+\n", false).unwrap(), Splitter::regex("\n(b)", true).unwrap()] {
+                let whole = cut(splitter.clone(), max, keep, input.as_bytes(), 1000);
+                if matches!(splitter, Splitter::Token { .. }) {
+                    prop_assert_eq!(cut(splitter, max, keep, input.as_bytes(), chunk), whole);
+                } else {
+                    cut(splitter, max, keep, input.as_bytes(), chunk);
+                }
+            }
+        }
+    }
+}
