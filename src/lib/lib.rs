@@ -6,6 +6,7 @@
 //! - [`source`]: where messages come from. Files, followed and resumed.
 //! - [`pipeline`]: what every program shares. Run loop, flush rule, signals, exit codes, checkpoints, statistics.
 
+pub mod grammar;
 pub mod matcher;
 pub mod message;
 pub mod pipeline;

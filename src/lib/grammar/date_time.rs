@@ -1,0 +1,171 @@
+//! Dates and times of log formats, as prefixes of a text. Times are nanoseconds since 1970-01-01 UTC.
+//!
+//! Whoever reads a number here as a Lua number gets the nearest double: `999…064` for a fraction, as in Heka.
+
+/// Nanoseconds in a second.
+pub const SECOND: i64 = 1_000_000_000;
+
+/// Reads exactly `len` digits.
+fn digits(text: &[u8], len: usize) -> Option<i64> {
+    let part = text.get(..len)?;
+    part.iter().try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + (byte - b'0') as i64))
+}
+
+/// Days since 1970-01-01 of a date of the Gregorian calendar.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    let date = jiff::civil::Date::new(year as i16, month as i8, day as i8).ok()?;
+    let epoch = jiff::civil::date(1970, 1, 1);
+    Some(date.since(epoch).ok()?.get_days() as i64)
+}
+
+fn seconds(days: i64, hour: i64, minute: i64, second: i64) -> Option<i64> {
+    let fits = hour < 24 && minute < 60 && second <= 60;
+    fits.then(|| days * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
+/// 1–12 for an English name of three letters.
+pub fn month_abbreviation(text: &[u8]) -> Option<i64> {
+    const NAMES: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    let name = text.get(..3)?;
+    NAMES.chunks(3).position(|month| month == name).map(|place| place as i64 + 1)
+}
+
+/// `hh:mm:ss`, as seconds.
+fn clock(text: &[u8]) -> Option<(i64, i64, i64)> {
+    if text.get(2) != Some(&b':') || text.get(5) != Some(&b':') {
+        return None;
+    }
+    Some((digits(text, 2)?, digits(&text[3..], 2)?, digits(&text[6..], 2)?))
+}
+
+/// `.digits` behind a second: (nanoseconds, length). Digits after the ninth are passed over.
+fn fraction(text: &[u8]) -> Option<(i64, usize)> {
+    if text.first() != Some(&b'.') {
+        return Some((0, 0));
+    }
+    let len = text[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if len == 0 {
+        return None;
+    }
+    let used = len.min(9);
+    Some((digits(&text[1..], used)? * 10i64.pow(9 - used as u32), len + 1))
+}
+
+/// The last timestamp of a log and its value: consecutive lines mostly have the same one.
+#[derive(Default, Debug)]
+pub struct ClfCache {
+    text: [u8; 26],
+    ns: i64,
+}
+
+/// `10/Feb/2014:08:46:41 -0800`: its time; it is 26 bytes long.
+pub fn clf(text: &[u8], cache: &mut ClfCache) -> Option<i64> {
+    let text: &[u8; 26] = text.get(..26)?.try_into().ok()?;
+    if text == &cache.text {
+        return Some(cache.ns);
+    }
+    let separators = [(2, b'/'), (6, b'/'), (11, b':'), (20, b' ')];
+    if separators.iter().any(|&(at, byte)| text[at] != byte) {
+        return None;
+    }
+    let (hour, minute, second) = clock(&text[12..])?;
+    let date = days(digits(&text[7..], 4)?, month_abbreviation(&text[3..])?, digits(text, 2)?)?;
+    let offset = numeric_offset(&text[21..], false)?.0;
+    let ns = (seconds(date, hour, minute, second)? - offset) * SECOND;
+    *cache = ClfCache { text: *text, ns };
+    Some(ns)
+}
+
+/// `+hhmm`, or `+hh:mm` with a colon: seconds east of UTC, and its length.
+fn numeric_offset(text: &[u8], colon: bool) -> Option<(i64, usize)> {
+    let sign = match text.first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    if colon && text.get(3) != Some(&b':') {
+        return None;
+    }
+    let skip = colon as usize;
+    let (hours, minutes) = (digits(&text[1..], 2)?, digits(text.get(3 + skip..)?, 2)?);
+    (hours < 24 && minutes < 60).then_some((sign * (hours * 3_600 + minutes * 60), 5 + skip))
+}
+
+/// RFC 3339, with capital T and Z only: (time, length).
+pub fn rfc3339(text: &[u8]) -> Option<(i64, usize)> {
+    if text.get(4) != Some(&b'-') || text.get(7) != Some(&b'-') || text.get(10) != Some(&b'T') {
+        return None;
+    }
+    let date = days(digits(text, 4)?, digits(&text[5..], 2)?, digits(&text[8..], 2)?)?;
+    let (hour, minute, second) = clock(text.get(11..)?)?;
+    let (ns, len) = fraction(text.get(19..)?)?;
+    let at = 19 + len;
+    let (offset, len) = match text.get(at)? {
+        b'Z' => (0, 1),
+        _ => numeric_offset(&text[at..], true)?,
+    };
+    Some(((seconds(date, hour, minute, second)? - offset) * SECOND + ns, at + len))
+}
+
+/// `Feb  9 16:46:36` in a given year: (time, length).
+pub fn rfc3164(text: &[u8], year: i64) -> Option<(i64, usize)> {
+    let month = month_abbreviation(text)?;
+    let mut at = 3;
+    let spaces = text[at..].iter().take_while(|&&byte| byte == b' ').count();
+    if spaces == 0 {
+        return None;
+    }
+    at += spaces;
+    let width = text[at..].iter().take(2).take_while(|byte| byte.is_ascii_digit()).count();
+    let day = digits(&text[at..], width)?;
+    at += width;
+    if text.get(at) != Some(&b' ') {
+        return None;
+    }
+    let (hour, minute, second) = clock(text.get(at + 1..)?)?;
+    let date = days(year, month, day)?;
+    Some((seconds(date, hour, minute, second)? * SECOND, at + 9))
+}
+
+/// `20140210125858`: (time, length).
+pub fn mysql(text: &[u8]) -> Option<(i64, usize)> {
+    let date = days(digits(text, 4)?, digits(text.get(4..)?, 2)?, digits(text.get(6..)?, 2)?)?;
+    let part = |at: usize| digits(text.get(at..)?, 2);
+    Some((seconds(date, part(8)?, part(10)?, part(12)?)? * SECOND, 14))
+}
+
+/// `2014-02-10 16:46:36`: (time, length).
+pub fn pgsql(text: &[u8]) -> Option<(i64, usize)> {
+    if text.get(4) != Some(&b'-') || text.get(7) != Some(&b'-') || text.get(10) != Some(&b' ') {
+        return None;
+    }
+    let date = days(digits(text, 4)?, digits(&text[5..], 2)?, digits(&text[8..], 2)?)?;
+    let (hour, minute, second) = clock(text.get(11..)?)?;
+    Some((seconds(date, hour, minute, second)? * SECOND, 19))
+}
+
+/// The year now, in UTC: formats without a year mean this one.
+pub fn current_year() -> i64 {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_times_are_read() {
+        let mut cache = ClfCache::default();
+        assert_eq!(clf(b"10/Feb/2014:08:46:41 -0800]", &mut cache), Some(1_392_050_801_000_000_000));
+        assert_eq!(clf(b"10/Feb/2014:08:46:41 -0800]", &mut cache), Some(1_392_050_801_000_000_000));
+        assert_eq!(clf(b"10/Jan/2014:07:04:56 -0800", &mut cache), Some(1_389_366_296_000_000_000));
+        assert_eq!(clf(b"10/Jax/2014:07:04:56 -0800", &mut cache), None);
+        assert_eq!(clf(b"31/Feb/2014:07:04:56 -0800", &mut cache), None);
+        assert_eq!(rfc3339(b"1999-05-05T23:23:59.217-07:00"), Some((925_971_839_217_000_000, 29)));
+        assert_eq!(rfc3339(b"2014-02-10T12:58:59-08:00 x"), Some((1_392_065_939_000_000_000, 25)));
+        assert_eq!(rfc3339(b"2014-02-10t12:58:59Z"), None);
+        assert_eq!(rfc3164(b"Feb  9 16:46:36 host", 2014), Some((1_391_964_396_000_000_000, 15)));
+        assert_eq!(mysql(b"20140210125858"), Some((1_392_037_138_000_000_000, 14)));
+        assert_eq!(pgsql(b"2014-02-10 16:46:36"), Some((1_392_050_796_000_000_000, 19)));
+    }
+}

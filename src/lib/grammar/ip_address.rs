@@ -1,0 +1,91 @@
+//! IP addresses and host names, as prefixes of a text.
+
+/// Length of the dotted quad that the text begins with. No leading zeros, each part at most 255.
+pub fn v4(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    for part in 0..4 {
+        if part > 0 {
+            if text.get(at) != Some(&b'.') {
+                return None;
+            }
+            at += 1;
+        }
+        let digits = text[at..].iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+        let mut len = digits;
+        // "256" is 25 followed by a 6, and "01" a 0 followed by a 1.
+        if digits == 3 && text[at..at + 3] > b"255"[..] {
+            len = 2;
+        }
+        if digits > 1 && text[at] == b'0' {
+            len = 1;
+        }
+        if len == 0 {
+            return None;
+        }
+        at += len;
+    }
+    Some(at)
+}
+
+/// Length of the IPv6 address that the text begins with (RFC 3986: no zone, no brackets, optional trailing v4).
+pub fn v6(text: &[u8]) -> Option<usize> {
+    let longest = text.iter().take(45).take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')).count();
+    // The longest prefix that is an address: what follows it may look like more of one.
+    (2..=longest).rev().find(|&len| {
+        let text = std::str::from_utf8(&text[..len]).unwrap_or_default();
+        text.parse::<std::net::Ipv6Addr>().is_ok()
+    })
+}
+
+/// Length of the host name that the text begins with: RFC 3986's reg-name.
+pub fn hostname(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let hex = |place: usize| text.get(at + place).is_some_and(u8::is_ascii_hexdigit);
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte) {
+            at += 1;
+        } else if byte == b'%' && hex(1) && hex(2) {
+            at += 3;
+        } else {
+            break;
+        }
+    }
+    (at > 0).then_some(at)
+}
+
+/// The longest of an IPv4 address, an IPv6 address and a host name, with its representation.
+pub fn host(text: &[u8]) -> Option<(usize, &'static str)> {
+    let name = hostname(text).unwrap_or(0);
+    match v4(text) {
+        // "1.2.3.4.example.org" is a name that begins like an address.
+        Some(len) if len >= name => return Some((len, "ipv4")),
+        _ => {}
+    }
+    if text[..text.len().min(5)].contains(&b':')
+        && let Some(len) = v6(text)
+    {
+        return Some((len, "ipv6"));
+    }
+    (name > 0).then_some((name, "hostname"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_found_as_far_as_they_go() {
+        for (text, len) in [("10.0.0.1 x", Some(8)), ("255.255.255.255", Some(15)), ("256.1.1.1", None), ("01.2.3.4", None), ("1.2.3", None)] {
+            assert_eq!(v4(text.as_bytes()), len, "{text}");
+        }
+        for (text, len) in [("::1 -", Some(3)), ("2001:db8::ff00:42:8329", Some(22)), ("::ffff:1.2.3.4", Some(14)), ("fe80", None), (":", None)] {
+            assert_eq!(v6(text.as_bytes()), len, "{text}");
+        }
+        assert_eq!(host(b"62.195.113.219 - "), Some((14, "ipv4")));
+        assert_eq!(host(b"1.2.3.4.example.org"), Some((19, "hostname")));
+        assert_eq!(host(b"::1"), Some((3, "ipv6")));
+        assert_eq!(host(b"fe80::1"), Some((7, "ipv6")));
+        assert_eq!(host(b"- -"), Some((1, "hostname")));
+        assert_eq!(host(b"\"\""), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! Grammars of well-known formats, native: they take a line apart in one pass and know nothing of Lua.
+//!
+//! A grammar leaves what it found in [`Captures`]: for each value the place of its name in the grammar's list of
+//! names, and the value as a range of the line or a number.
+
+pub mod access_log;
+pub mod date_time;
+pub mod ip_address;
+pub mod rsyslog;
+pub mod user_agent;
+
+/// A range of bytes of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Range {
+    fn new(start: usize, end: usize) -> Range {
+        Range { start: start as u32, end: end as u32 }
+    }
+
+    /// The bytes of the line; empty when the line is another than the one that was matched.
+    pub fn of<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        line.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}
+
+/// What was found for one name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Captured {
+    Text(Range),
+    Number(f64),
+    /// Several texts or numbers.
+    Texts(Vec<Range>),
+    Numbers(Vec<f64>),
+    /// Named parts of one value.
+    Record(Vec<(String, Captured)>),
+}
+
+/// One value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Capture {
+    /// Place in the grammar's list of names.
+    pub name: usize,
+    pub value: Captured,
+    /// Empty where the format has none.
+    pub representation: &'static str,
+}
+
+/// What a match found, to be used again for the next line.
+#[derive(Default, Debug)]
+pub struct Captures {
+    pub list: Vec<Capture>,
+    clock: date_time::ClfCache,
+}
+
+impl Captures {
+    fn put(&mut self, name: usize, value: Captured, representation: &'static str) {
+        self.list.push(Capture { name, value, representation });
+    }
+}
+
+/// Lines longer than this are not a line of any log; ranges hold 32 bits.
+pub const MAX_LINE: usize = 1 << 30;
+
+/// A format that has been compiled.
+pub trait Grammar: Send + Sync {
+    /// The names that captures refer to.
+    fn names(&self) -> &[String];
+
+    /// Takes a line apart; false when it doesn't have the format.
+    fn matches(&self, line: &[u8], captures: &mut Captures) -> bool;
+}
