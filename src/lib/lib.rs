@@ -3,6 +3,8 @@
 //! - [`message`]: what flows. The schema, the view that reads a message in place, the builder, text and JSON forms.
 //! - [`stream`]: how it flows. Framing, resynchronisation, signing, cursors.
 //! - [`matcher`]: the language that selects messages.
+//! - [`grammar`]: formats of log lines, native.
+//! - [`sandbox`]: the Lua host. States and limits, host functions, the scripts that ship.
 //! - [`source`]: where messages come from. Files, followed and resumed.
 //! - [`pipeline`]: what every program shares. Run loop, flush rule, signals, exit codes, checkpoints, statistics.
 
@@ -10,5 +12,6 @@ pub mod grammar;
 pub mod matcher;
 pub mod message;
 pub mod pipeline;
+pub mod sandbox;
 pub mod source;
 pub mod stream;

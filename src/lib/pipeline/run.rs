@@ -116,7 +116,13 @@ pub fn run(
     drop(reader);
     let finished = match result {
         Ok(()) | Err(None) => stage.finish(out).and_then(|()| out.flush()),
-        Err(Some(failure)) => Err(failure),
+        Err(Some(failure)) => {
+            // What was done before the failure is good.
+            if matches!(failure, Failure::Message(..)) {
+                let _ = out.flush();
+            }
+            Err(failure)
+        }
     };
     if options.stats {
         print_stats(&counters, out, stage);

@@ -1,0 +1,51 @@
+--[[
+Reads nginx access logs by the text of their `log_format`.
+
+Configuration
+- log_format (string, default nginx's "combined"): as it stands in nginx.conf, without the quotes around it.
+- type (string, default none): Type of the messages; the input's is kept without it.
+- user_agent_transform (bool, default false): adds user_agent_browser, user_agent_version and user_agent_os.
+- user_agent_keep (bool, default false): with the transform, keep http_user_agent too.
+- user_agent_conditional (bool, default false): with the transform, keep it only when no browser was recognised.
+- payload_keep (bool, default false): keep the line as the Payload.
+
+Example
+    heka-tail access.log | heka-decode --lua nginx_access --config user_agent_transform=true | heka-cat
+
+$time_local, $time_iso8601 and $msec set the Timestamp; every other variable becomes a field of its name.
+--]]
+
+local clf = require "common_log_format"
+
+local grammar = clf.build_nginx_grammar(read_config("log_format")
+    or '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"')
+local msg_type = read_config("type")
+local transform = read_config("user_agent_transform")
+local keep = read_config("user_agent_keep")
+local conditional = read_config("user_agent_conditional")
+local payload_keep = read_config("payload_keep")
+
+local msg = { Type = msg_type }
+
+function process_message()
+    local line = read_message("Payload")
+    local fields = grammar:match(line)
+    if not fields then return -1 end
+
+    -- Assigned every time: nothing of the line before may show through.
+    msg.Timestamp = fields.time
+    fields.time = nil
+    msg.Payload = payload_keep and line or nil
+
+    if transform and fields.http_user_agent then
+        local browser, version, system = clf.normalize_user_agent(fields.http_user_agent)
+        fields.user_agent_browser = browser
+        fields.user_agent_version = version
+        fields.user_agent_os = system
+        if not keep and not (conditional and not browser) then fields.http_user_agent = nil end
+    end
+
+    msg.Fields = fields
+    inject_message(msg)
+    return 0
+end

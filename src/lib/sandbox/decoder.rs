@@ -1,0 +1,120 @@
+//! Decoders: a chain of scripts, each of which gets what the one before made.
+
+use super::host::Host;
+use super::{Outcome, Sandbox, Settings, Terminated, Usage};
+use crate::message::{Index, MessageView};
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decoded {
+    /// Nothing was changed: pass the original on.
+    Unchanged,
+    /// So many messages are in the output.
+    Messages(usize),
+    /// Rejected, with the runner's words.
+    Failed(String),
+}
+
+/// A chain of scripts.
+pub struct Decoder {
+    sandboxes: Vec<Sandbox>,
+    names: Vec<String>,
+}
+
+impl Decoder {
+    /// Loads every script.
+    ///
+    /// # Errors
+    /// Lua's words, with file and line.
+    pub fn new(chain: &[Settings]) -> Result<Decoder, String> {
+        Ok(Decoder {
+            sandboxes: chain.iter().map(Sandbox::new).collect::<Result<_, _>>()?,
+            names: chain.iter().map(|settings| settings.script.name.clone()).collect(),
+        })
+    }
+
+    /// Runs a message through the chain and calls `emit` for each that comes out, with whether it is the last one.
+    /// A message that any script rejects fails as a whole: then nothing has been emitted.
+    #[inline]
+    pub fn decode(
+        &mut self,
+        message: &[u8],
+        index: Index,
+        emit: &mut dyn FnMut(&[u8], bool),
+    ) -> Result<Decoded, Terminated> {
+        if let ([sandbox], [name]) = (&mut self.sandboxes[..], &self.names[..]) {
+            return run(sandbox, name, message, index, emit);
+        }
+        self.decode_chain(message, index, emit)
+    }
+
+    fn decode_chain(
+        &mut self,
+        message: &[u8],
+        index: Index,
+        emit: &mut dyn FnMut(&[u8], bool),
+    ) -> Result<Decoded, Terminated> {
+        let mut messages = vec![message.to_vec()];
+        let mut changed = false;
+        for (place, (sandbox, name)) in self.sandboxes.iter_mut().zip(&self.names).enumerate() {
+            let mut next = Vec::new();
+            for current in messages {
+                let current_index = if place == 0 { Some(index) } else { Index::scan(&current) };
+                let Some(current_index) = current_index else { continue };
+                match run(sandbox, name, &current, current_index, &mut |made, _| next.push(made.to_vec()))? {
+                    Decoded::Unchanged => next.push(current),
+                    Decoded::Messages(_) => changed = true,
+                    failed => return Ok(failed),
+                }
+            }
+            messages = next;
+        }
+        if !changed {
+            return Ok(Decoded::Unchanged);
+        }
+        for (place, made) in messages.iter().enumerate() {
+            emit(made, place + 1 == messages.len());
+        }
+        Ok(Decoded::Messages(messages.len()))
+    }
+
+    /// What each script has used, with its name.
+    pub fn usage(&self) -> impl Iterator<Item = (&str, Usage)> {
+        self.names.iter().map(String::as_str).zip(self.sandboxes.iter().map(Sandbox::usage))
+    }
+
+    /// The original with two more fields that tell why it was not decoded.
+    pub fn put_failure(message: &[u8], error: &str, out: &mut Vec<u8>) {
+        Host::put_failure(message, error, out);
+    }
+}
+
+#[inline]
+fn run(
+    sandbox: &mut Sandbox,
+    name: &str,
+    message: &[u8],
+    index: Index,
+    emit: &mut dyn FnMut(&[u8], bool),
+) -> Result<Decoded, Terminated> {
+    let outcome =
+        sandbox.process(message, index).map_err(|Terminated(reason)| Terminated(format!("{name}: {reason}")))?;
+    if let Outcome::Rejected(words) = outcome {
+        let words = words.unwrap_or_default();
+        if sandbox.injected().next().is_some() {
+            return Ok(Decoded::Failed(format!("{name}: Failed after a successful inject_message call: {words}")));
+        }
+        let payload = String::from_utf8_lossy(MessageView::with_index(message, index).payload()).into_owned();
+        return Ok(Decoded::Failed(format!("{name}: Failed parsing: {words} payload: {payload}")));
+    }
+    let count = sandbox.injected().count();
+    if count == 0 {
+        let Some(edited) = sandbox.edited() else { return Ok(Decoded::Unchanged) };
+        emit(edited, true);
+        return Ok(Decoded::Messages(1));
+    }
+    for (place, made) in sandbox.injected().enumerate() {
+        emit(made, place + 1 == count);
+    }
+    Ok(Decoded::Messages(count))
+}

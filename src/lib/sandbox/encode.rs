@@ -1,0 +1,329 @@
+//! A Lua table as a message.
+//!
+//! Walks the table through the C API and appends the protobuf to the host's buffer; nothing is built in between.
+//! Whoever calls these functions truncates the buffer when a Lua error ends one of them half-way.
+
+use std::ffi::{CStr, c_int};
+
+use mlua::ffi;
+
+use super::host::Host;
+use super::number;
+use super::raw::{self, State};
+use crate::message::wire::{close_length, put_bytes, put_varint};
+use crate::message::{MessageView, TextHeader, ValueType, now_ns, uuid};
+
+/// Tables within `value=` of tables.
+const MAX_DEPTH: usize = 16;
+
+/// Encodes the table at `table`. With `inherit`, headers that it lacks come from there.
+///
+/// # Safety
+/// `state` is the running state, `table` an absolute index of a table on its stack.
+pub unsafe fn message(
+    state: State,
+    table: c_int,
+    host: &mut Host,
+    inherit: Option<MessageView<'_>>,
+) -> Result<(), &'static str> {
+    // SAFETY: every access is to slots that are pushed and popped here.
+    unsafe {
+        if ffi::lua_checkstack(state, 20) == 0 {
+            return Err("stack overflow");
+        }
+        let from = |header: TextHeader| inherit.and_then(|view| view.text(header));
+
+        header(state, table, c"Uuid");
+        match raw::string(state, -1).and_then(|text| <[u8; 16]>::try_from(text).ok().or_else(|| uuid::parse(text))) {
+            Some(id) => put_bytes(&mut host.out, 0x0a, &id),
+            None => put_bytes(&mut host.out, 0x0a, &uuid::new_v4()),
+        }
+        ffi::lua_pop(state, 1);
+
+        header(state, table, c"Timestamp");
+        let timestamp = match raw::number(state, -1) {
+            Some(number) => number as i64,
+            // As Heka: now, in whole seconds.
+            None => now_ns() / 1_000_000_000 * 1_000_000_000,
+        };
+        ffi::lua_pop(state, 1);
+        let timestamp = host.in_zone(timestamp);
+        host.out.push(0x10);
+        put_varint(&mut host.out, timestamp as u64);
+
+        text(state, table, c"Type", 0x1a, host, from(TextHeader::Type));
+        text(state, table, c"Logger", 0x22, host, from(TextHeader::Logger));
+        integer(state, table, c"Severity", 0x28, host, inherit.and_then(|view| view.severity()));
+        text(state, table, c"Payload", 0x32, host, None);
+        text(state, table, c"EnvVersion", 0x3a, host, None);
+        integer(state, table, c"Pid", 0x40, host, inherit.and_then(|view| view.pid()));
+        text(state, table, c"Hostname", 0x4a, host, from(TextHeader::Hostname));
+
+        header(state, table, c"Fields");
+        if ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
+            fields(state, host)?;
+        }
+        ffi::lua_pop(state, 1);
+    }
+    Ok(())
+}
+
+/// Without metamethods, so no script runs while the host is borrowed.
+#[inline]
+unsafe fn header(state: State, table: c_int, name: &'static CStr) {
+    // SAFETY: one push, which the value replaces.
+    unsafe {
+        raw::push_bytes(state, name.to_bytes());
+        ffi::lua_rawget(state, table);
+    }
+}
+
+#[inline]
+unsafe fn text(state: State, table: c_int, name: &'static CStr, tag: u8, host: &mut Host, inherited: Option<&[u8]>) {
+    // SAFETY: reads the value that was just pushed, then pops it.
+    unsafe {
+        header(state, table, name);
+        if let Some(value) = raw::string_or_number(state, -1) {
+            put_bytes(&mut host.out, tag, value);
+        } else if let Some(value) = inherited {
+            put_bytes(&mut host.out, tag, value);
+        }
+        ffi::lua_pop(state, 1);
+    }
+}
+
+unsafe fn integer(state: State, table: c_int, name: &'static CStr, tag: u8, host: &mut Host, inherited: Option<i32>) {
+    // SAFETY: reads the value that was just pushed, then pops it.
+    unsafe {
+        header(state, table, name);
+        let value = raw::number(state, -1).map(|number| number as i64).or(inherited.map(i64::from));
+        if let Some(value) = value {
+            host.out.push(tag);
+            put_varint(&mut host.out, value as u64);
+        }
+        ffi::lua_pop(state, 1);
+    }
+}
+
+/// The table on top of the stack: a hash of names, or an array of `{name=, value=, …}`.
+unsafe fn fields(state: State, host: &mut Host) -> Result<(), &'static str> {
+    // SAFETY: `lua_next` is given the key that it left; keys are not converted in place. Pops balance pushes on the
+    // way that goes on; an error ends the call, and with it the stack frame.
+    unsafe {
+        let table = ffi::lua_gettop(state);
+        ffi::lua_rawgeti(state, table, 1);
+        let array = ffi::lua_type(state, -1) == ffi::LUA_TTABLE;
+        ffi::lua_pop(state, 1);
+        if array {
+            for place in 1.. {
+                ffi::lua_rawgeti(state, table, place);
+                let entry = ffi::lua_gettop(state);
+                if ffi::lua_type(state, entry) != ffi::LUA_TTABLE {
+                    ffi::lua_pop(state, 1);
+                    break;
+                }
+                header(state, entry, c"name");
+                let name = raw::string_or_number(state, -1).ok_or("field name must be a string")?;
+                field(state, entry, name, host)?;
+                ffi::lua_settop(state, table);
+            }
+            return Ok(());
+        }
+        ffi::lua_pushnil(state);
+        while ffi::lua_next(state, table) != 0 {
+            let value = ffi::lua_gettop(state);
+            match ffi::lua_type(state, value - 1) {
+                ffi::LUA_TSTRING => {
+                    let name = raw::string(state, value - 1).unwrap_or_default();
+                    field(state, value, name, host)?;
+                }
+                ffi::LUA_TNUMBER => {
+                    // A copy of the key becomes text; the key itself has to stay what it is.
+                    ffi::lua_pushvalue(state, value - 1);
+                    let name = raw::string_or_number(state, -1).unwrap_or_default();
+                    field(state, value, name, host)?;
+                }
+                _ => return Err("field name must be a string"),
+            }
+            ffi::lua_settop(state, value - 1);
+        }
+    }
+    Ok(())
+}
+
+/// What a field says beside its values.
+#[derive(Clone, Copy)]
+struct Described<'a> {
+    name: &'a [u8],
+    representation: &'a [u8],
+    value_type: Option<i64>,
+}
+
+unsafe fn field(state: State, value: c_int, name: &[u8], host: &mut Host) -> Result<(), &'static str> {
+    let described = Described { name, representation: b"", value_type: None };
+    // SAFETY: `value` is an absolute index of the caller's.
+    unsafe { values(state, value, described, host, 0) }
+}
+
+/// A scalar, an array of them, or a table that describes one of these. Leaves what it pushes to its caller.
+unsafe fn values(
+    state: State,
+    value: c_int,
+    described: Described<'_>,
+    host: &mut Host,
+    depth: usize,
+) -> Result<(), &'static str> {
+    // SAFETY: `value` is an absolute index; every other slot that is read was pushed here. Pushes are few a level and
+    // levels are limited; room is asked for.
+    unsafe {
+        match ffi::lua_type(state, value) {
+            ffi::LUA_TSTRING | ffi::LUA_TNUMBER | ffi::LUA_TBOOLEAN => {
+                let start = open(state, value, described, host)?;
+                scalar(state, value, described, host);
+                close_length(&mut host.out, start);
+                Ok(())
+            }
+            ffi::LUA_TTABLE => {
+                if depth == MAX_DEPTH || ffi::lua_checkstack(state, 8) == 0 {
+                    return Err("excessive nesting");
+                }
+                ffi::lua_rawgeti(state, value, 1);
+                let first = ffi::lua_gettop(state);
+                match ffi::lua_type(state, first) {
+                    ffi::LUA_TSTRING | ffi::LUA_TNUMBER | ffi::LUA_TBOOLEAN => array(state, value, described, host),
+                    ffi::LUA_TNIL => {
+                        header(state, value, c"representation");
+                        let representation = raw::string_or_number(state, -1).unwrap_or(described.representation);
+                        header(state, value, c"value_type");
+                        let value_type = raw::number(state, -1).map(|number| number as i64).or(described.value_type);
+                        header(state, value, c"value");
+                        let inner = ffi::lua_gettop(state);
+                        let described = Described { representation, value_type, ..described };
+                        values(state, inner, described, host, depth + 1)
+                    }
+                    ffi::LUA_TTABLE => Err("unsupported array type: table"),
+                    _ => Err("unsupported array type"),
+                }
+            }
+            // No value, no field.
+            ffi::LUA_TNIL => Ok(()),
+            ffi::LUA_TFUNCTION => Err("unsupported type: function"),
+            _ => Err("unsupported type: userdata"),
+        }
+    }
+}
+
+/// Begins a field for values of the type at `value`; answers where its length belongs.
+unsafe fn open(state: State, value: c_int, described: Described<'_>, host: &mut Host) -> Result<usize, &'static str> {
+    // SAFETY: reads the type of a slot.
+    let value_type = match (unsafe { ffi::lua_type(state, value) }, described.value_type) {
+        (ffi::LUA_TSTRING, None | Some(0)) => ValueType::String,
+        (ffi::LUA_TSTRING, Some(1)) => ValueType::Bytes,
+        (ffi::LUA_TSTRING, Some(_)) => return Err("invalid string value_type"),
+        (ffi::LUA_TNUMBER, None | Some(3)) => ValueType::Double,
+        (ffi::LUA_TNUMBER, Some(2)) => ValueType::Integer,
+        (ffi::LUA_TNUMBER, Some(_)) => return Err("invalid numeric value_type"),
+        (_, None | Some(4)) => ValueType::Bool,
+        _ => return Err("invalid boolean value_type"),
+    };
+    let out = &mut host.out;
+    out.extend_from_slice(&[0x52, 0]);
+    let start = out.len() - 1;
+    put_bytes(out, 0x0a, described.name);
+    if value_type != ValueType::String {
+        out.extend_from_slice(&[0x10, value_type as u8]);
+    }
+    if !described.representation.is_empty() {
+        put_bytes(out, 0x1a, described.representation);
+    }
+    Ok(start)
+}
+
+/// One value with its tag.
+unsafe fn scalar(state: State, value: c_int, described: Described<'_>, host: &mut Host) {
+    let out = &mut host.out;
+    // SAFETY: reads a slot of a type that was just looked at.
+    unsafe {
+        match ffi::lua_type(state, value) {
+            ffi::LUA_TSTRING => {
+                let tag = if described.value_type == Some(1) { 0x2a } else { 0x22 };
+                put_bytes(out, tag, raw::string(state, value).unwrap_or_default());
+            }
+            ffi::LUA_TNUMBER if described.value_type == Some(2) => {
+                out.push(0x30);
+                put_varint(out, ffi::lua_tonumber(state, value) as i64 as u64);
+            }
+            ffi::LUA_TNUMBER => {
+                out.push(0x39);
+                out.extend_from_slice(&ffi::lua_tonumber(state, value).to_le_bytes());
+            }
+            _ => out.extend_from_slice(&[0x40, ffi::lua_toboolean(state, value) as u8]),
+        }
+    }
+}
+
+/// The elements 1 to n of the table at `table`, whose first is on top of the stack.
+unsafe fn array(state: State, table: c_int, described: Described<'_>, host: &mut Host) -> Result<(), &'static str> {
+    // SAFETY: one push and one pop for each element.
+    unsafe {
+        let first = ffi::lua_gettop(state);
+        let kind = ffi::lua_type(state, first);
+        let count = ffi::lua_objlen(state, table) as i64;
+        let start = open(state, first, described, host)?;
+        if count <= 1 {
+            scalar(state, first, described, host);
+            close_length(&mut host.out, start);
+            return Ok(());
+        }
+        // Strings have a tag each; numbers and booleans share one (packed).
+        let packed = match (kind, described.value_type) {
+            (ffi::LUA_TSTRING, _) => None,
+            (ffi::LUA_TNUMBER, Some(2)) => Some(0x32),
+            (ffi::LUA_TNUMBER, _) => Some(0x3a),
+            _ => Some(0x42),
+        };
+        let inner = packed.map(|tag| {
+            host.out.extend_from_slice(&[tag, 0]);
+            host.out.len() - 1
+        });
+        for place in 1..=count {
+            ffi::lua_rawgeti(state, table, place);
+            let element = ffi::lua_gettop(state);
+            if ffi::lua_type(state, element) != kind {
+                return Err("array has mixed types");
+            }
+            let at = host.out.len();
+            scalar(state, element, described, host);
+            if packed.is_some() {
+                host.out.remove(at);
+            }
+            ffi::lua_pop(state, 1);
+        }
+        if let Some(inner) = inner {
+            close_length(&mut host.out, inner);
+        }
+        close_length(&mut host.out, start);
+    }
+    Ok(())
+}
+
+/// Appends a value as `add_to_payload` writes it; `None` for a type that has no text.
+///
+/// # Safety
+/// `index` is an absolute index on the stack of `state`.
+pub unsafe fn payload_text(state: State, index: c_int, out: &mut Vec<u8>) -> Option<()> {
+    // SAFETY: reads a slot.
+    unsafe {
+        match ffi::lua_type(state, index) {
+            ffi::LUA_TSTRING => out.extend_from_slice(raw::string(state, index)?),
+            ffi::LUA_TNUMBER => out.extend_from_slice(number::payload(ffi::lua_tonumber(state, index)).as_bytes()),
+            ffi::LUA_TBOOLEAN => {
+                let text: &[u8] = if ffi::lua_toboolean(state, index) != 0 { b"true" } else { b"false" };
+                out.extend_from_slice(text);
+            }
+            ffi::LUA_TNIL => out.extend_from_slice(b"nil"),
+            _ => return None,
+        }
+    }
+    Some(())
+}

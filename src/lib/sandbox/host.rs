@@ -1,0 +1,662 @@
+//! What the host keeps for a script, and the functions that scripts call.
+//!
+//! Each function gets the [`Host`] as a pointer in its closure. None of them lets a script run while it holds the
+//! host (tables are read without metamethods), so there is one reference at a time. Errors are raised when nothing
+//! is left that needs a destructor (see [`super::raw`]).
+
+use std::collections::HashMap;
+use std::ffi::{c_int, c_void};
+use std::rc::Rc;
+
+use mlua::ffi;
+use prost::Message as _;
+
+use super::encode;
+use super::raw::{self, State, raise};
+use super::write;
+use crate::grammar::{Captures, Grammar};
+use crate::message::wire::put_bytes;
+use crate::message::{Index, MessageView, TextHeader, Value, encode_canonical, now_ns, schema, uuid};
+use crate::stream::put_frame;
+
+/// A value that `read_config` gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConfigValue {
+    Text(String),
+    Number(f64),
+    Bool(bool),
+}
+
+/// The state behind one script.
+pub struct Host {
+    pub config: HashMap<String, ConfigValue>,
+    pub output_limit: usize,
+    pub strict_nil: bool,
+    pub zone: Option<jiff::tz::TimeZone>,
+    /// The message at hand, as it is after `write_message`; none between messages.
+    pub message: Vec<u8>,
+    pub index: Option<Index>,
+    pub edited: bool,
+    /// The message as it came, once it was changed.
+    original: Vec<u8>,
+    next_field: usize,
+    /// The payload buffer; it lives across calls.
+    payload: Vec<u8>,
+    /// Injected messages, one after the other, and where each ends.
+    pub out: Vec<u8>,
+    pub ends: Vec<usize>,
+    pub grammars: Vec<Rc<dyn Grammar>>,
+    pub captures: Captures,
+    pub max_output: usize,
+    error: String,
+    pub modules: super::scripts::ModulePath,
+    /// The text of the module that is being loaded.
+    pub module_code: Vec<u8>,
+}
+
+impl Host {
+    pub fn new(output_limit: usize, strict_nil: bool, modules: super::scripts::ModulePath) -> Host {
+        Host {
+            config: HashMap::new(),
+            output_limit,
+            strict_nil,
+            zone: None,
+            message: Vec::new(),
+            index: None,
+            edited: false,
+            original: Vec::new(),
+            next_field: 0,
+            payload: Vec::new(),
+            out: Vec::new(),
+            ends: Vec::new(),
+            grammars: Vec::new(),
+            captures: Captures::default(),
+            max_output: 0,
+            error: String::new(),
+            modules,
+            module_code: Vec::new(),
+        }
+    }
+
+    /// Reads a module; where it is, or what was tried, becomes the last error.
+    pub fn find_module(&mut self, name: &[u8]) -> bool {
+        let found = self.modules.find(&String::from_utf8_lossy(name));
+        let there = found.is_ok();
+        match found {
+            Ok((code, file)) => (self.module_code, self.error) = (code, file),
+            Err(tried) => self.error = tried,
+        }
+        there
+    }
+
+    pub fn library_error(&mut self, message: String) {
+        self.error = message;
+    }
+
+    pub fn last_error(&self) -> &str {
+        &self.error
+    }
+
+    /// Makes a message the one at hand.
+    #[inline]
+    pub fn begin(&mut self, message: &[u8], index: Index) {
+        self.message.clear();
+        self.message.extend_from_slice(message);
+        self.index = Some(index);
+        self.edited = false;
+        self.next_field = 0;
+        self.out.clear();
+        self.ends.clear();
+    }
+
+    pub fn end(&mut self) {
+        self.index = None;
+    }
+
+    pub fn view(&self) -> Option<MessageView<'_>> {
+        Some(MessageView::with_index(&self.message, self.index?))
+    }
+
+    /// Reads a time's digits as wall-clock time of the script's zone.
+    pub fn in_zone(&self, ns: i64) -> i64 {
+        let Some(zone) = &self.zone else { return ns };
+        let shifted = || {
+            let utc = jiff::Timestamp::from_nanosecond(ns as i128).ok()?.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+            i64::try_from(zone.to_timestamp(utc).ok()?.as_nanosecond()).ok()
+        };
+        shifted().unwrap_or(ns)
+    }
+
+    /// The host of the running function.
+    ///
+    /// # Safety
+    /// Only in functions that were pushed with a host, of a sandbox that is alive; the reference must end before a
+    /// script can run again.
+    pub unsafe fn of<'a>(state: State) -> &'a mut Host {
+        // SAFETY: see above; the sandbox frees the host after the state.
+        unsafe { &mut *raw::upvalue(state).cast::<Host>() }
+    }
+
+    /// Raises a message that was made for this occasion.
+    unsafe fn raise(&mut self, state: State, message: String) -> ! {
+        // The text is kept in the host, since what is local would leak.
+        self.error = message;
+        // SAFETY: the host outlives the call.
+        unsafe { raise(state, &self.error) }
+    }
+}
+
+/// Sets the functions as globals.
+///
+/// # Safety
+/// `host` must stay where it is as long as the state lives; runs in a protected call.
+pub unsafe fn register(state: State, host: *mut c_void) {
+    let functions: [(&std::ffi::CStr, raw::Function); 10] = [
+        (c"read_config", read_config),
+        (c"read_message", read_message),
+        (c"read_next_field", read_next_field),
+        (c"write_message", write_message),
+        (c"decode_message", decode_message),
+        (c"encode_message", encode_message),
+        (c"add_to_payload", add_to_payload),
+        (c"output", add_to_payload),
+        (c"inject_payload", inject_payload),
+        (c"inject_message", inject_message),
+    ];
+    for (name, function) in functions {
+        // SAFETY: one push, taken by the global.
+        unsafe {
+            raw::push_function(state, function, host);
+            ffi::lua_setglobal(state, name.as_ptr());
+        }
+    }
+}
+
+/// A string argument; numbers count as their text. Raises Lua's own words otherwise.
+unsafe fn check_bytes<'a>(state: State, argument: c_int) -> &'a [u8] {
+    // SAFETY: the pointer is valid while the argument is on the stack.
+    unsafe {
+        let mut len = 0;
+        let text = ffi::luaL_checklstring(state, argument, &mut len);
+        std::slice::from_raw_parts(text.cast(), len)
+    }
+}
+
+/// An optional index, counted from 0.
+unsafe fn check_index(state: State, argument: c_int, what: &'static std::ffi::CStr) -> usize {
+    // SAFETY: reads an argument, or raises.
+    unsafe {
+        let number = ffi::luaL_optnumber(state, argument, 0.0);
+        if number < 0.0 {
+            ffi::luaL_argerror(state, argument, what.as_ptr());
+        }
+        number as usize
+    }
+}
+
+unsafe extern "C-unwind" fn read_config(state: State) -> c_int {
+    // SAFETY: see the module.
+    unsafe {
+        if ffi::lua_gettop(state) != 1 {
+            raise(state, "read_config() must have a single argument");
+        }
+        let name = check_bytes(state, 1);
+        let host = Host::of(state);
+        match std::str::from_utf8(name).ok().and_then(|name| host.config.get(name)) {
+            Some(ConfigValue::Text(text)) => raw::push_bytes(state, text.as_bytes()),
+            Some(ConfigValue::Number(number)) => ffi::lua_pushnumber(state, *number),
+            Some(ConfigValue::Bool(flag)) => ffi::lua_pushboolean(state, *flag as c_int),
+            None => ffi::lua_pushnil(state),
+        }
+        1
+    }
+}
+
+unsafe extern "C-unwind" fn read_message(state: State) -> c_int {
+    // SAFETY: see the module.
+    unsafe {
+        let count = ffi::lua_gettop(state);
+        if !(1..=3).contains(&count) {
+            raise(state, "read_message() incorrect number of arguments");
+        }
+        let name = check_bytes(state, 1);
+        let instance = check_index(state, 2, c"field index must be >= 0");
+        let element = check_index(state, 3, c"array index must be >= 0");
+        let host = Host::of(state);
+        let Some(view) = host.view() else {
+            ffi::lua_pushnil(state);
+            return 1;
+        };
+        let text = |value: Option<&[u8]>| match value {
+            None if host.strict_nil => ffi::lua_pushnil(state),
+            value => raw::push_bytes(state, value.unwrap_or_default()),
+        };
+        let number = |value: Option<i64>| match value {
+            Some(value) => ffi::lua_pushnumber(state, value as f64),
+            None => ffi::lua_pushnil(state),
+        };
+        match name {
+            b"Payload" => text(view.text(TextHeader::Payload)),
+            b"Type" => text(view.text(TextHeader::Type)),
+            b"Logger" => text(view.text(TextHeader::Logger)),
+            b"EnvVersion" => text(view.text(TextHeader::EnvVersion)),
+            b"Hostname" => text(view.text(TextHeader::Hostname)),
+            b"Uuid" => text(uuid::format(view.uuid()).as_ref().map(|id| &id[..])),
+            b"Timestamp" => number(Some(view.timestamp())),
+            b"Severity" => number(view.severity().map(i64::from)),
+            b"Pid" => number(view.pid().map(i64::from)),
+            b"raw" => raw::push_bytes(state, if host.edited { &host.original } else { &host.message }),
+            b"framed" => {
+                host.payload_scratch(|message, out| put_frame(out, None, message));
+                raw::push_bytes(state, &host.out[host.ends.last().copied().unwrap_or(0)..]);
+                let end = host.ends.last().copied().unwrap_or(0);
+                host.out.truncate(end);
+            }
+            b"size" => number(Some(view.bytes().len() as i64)),
+            _ => {
+                let field = name.strip_prefix(b"Fields[").and_then(|rest| rest.strip_suffix(b"]"));
+                let value = field
+                    .and_then(|name| view.field(name, instance))
+                    .and_then(|field| field.values().nth(element));
+                push_value(state, value);
+            }
+        }
+        1
+    }
+}
+
+impl Host {
+    /// Appends something made of the message behind what was injected.
+    fn payload_scratch(&mut self, make: impl FnOnce(&[u8], &mut Vec<u8>)) {
+        make(&self.message, &mut self.out);
+    }
+}
+
+unsafe fn push_value(state: State, value: Option<Value<'_>>) {
+    // SAFETY: one push.
+    unsafe {
+        match value {
+            // As in Heka: an empty byte value reads as nil, an empty string as one.
+            None | Some(Value::Bytes(b"")) => ffi::lua_pushnil(state),
+            Some(Value::String(bytes) | Value::Bytes(bytes)) => raw::push_bytes(state, bytes),
+            Some(Value::Integer(number)) => ffi::lua_pushnumber(state, number as f64),
+            Some(Value::Double(number)) => ffi::lua_pushnumber(state, number),
+            Some(Value::Bool(flag)) => ffi::lua_pushboolean(state, flag as c_int),
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn read_next_field(state: State) -> c_int {
+    // SAFETY: see the module.
+    unsafe {
+        if ffi::lua_gettop(state) != 0 {
+            raise(state, "read_next_field() takes no arguments");
+        }
+        let host = Host::of(state);
+        let place = host.next_field;
+        let field = host.view().and_then(|view| view.fields().nth(place));
+        let Some(field) = field else {
+            (0..5).for_each(|_| ffi::lua_pushnil(state));
+            return 5;
+        };
+        ffi::lua_pushnumber(state, field.value_type as u8 as f64);
+        raw::push_bytes(state, field.name);
+        push_value(state, field.values().next());
+        raw::push_bytes(state, field.representation.unwrap_or_default());
+        ffi::lua_pushnumber(state, field.values().count() as f64);
+        host.next_field = place + 1;
+        5
+    }
+}
+
+unsafe extern "C-unwind" fn write_message(state: State) -> c_int {
+    // SAFETY: see the module. The decoded message lives inside a function that raises nothing.
+    unsafe {
+        let count = ffi::lua_gettop(state);
+        if !(2..=5).contains(&count) {
+            raise(state, "write_message() incorrect number of arguments");
+        }
+        let name = check_bytes(state, 1);
+        let value = match ffi::lua_type(state, 2) {
+            ffi::LUA_TSTRING => write::NewValue::Text(raw::string(state, 2).unwrap_or_default()),
+            ffi::LUA_TNUMBER => write::NewValue::Number(ffi::lua_tonumber(state, 2)),
+            ffi::LUA_TBOOLEAN => write::NewValue::Bool(ffi::lua_toboolean(state, 2) != 0),
+            ffi::LUA_TNIL => write::NewValue::Delete,
+            _ => raise(
+                state,
+                "write_message() only accepts numeric, string, or boolean field values, or nil to delete",
+            ),
+        };
+        let representation = if count >= 3 && ffi::lua_type(state, 3) != ffi::LUA_TNIL { check_bytes(state, 3) } else { b"" };
+        let place = write::Place {
+            instance: check_index(state, 4, c"field index must be >= 0"),
+            element: check_index(state, 5, c"array index must be >= 0"),
+            element_given: count == 5,
+        };
+        let host = Host::of(state);
+        if !host.write(name, value, representation, place) {
+            raise(state, "write_message() failed");
+        }
+        0
+    }
+}
+
+impl Host {
+    fn write(&mut self, name: &[u8], value: write::NewValue<'_>, representation: &[u8], place: write::Place) -> bool {
+        if self.index.is_none() {
+            return false;
+        }
+        let Ok(mut message) = schema::Message::decode(&self.message[..]) else { return false };
+        if !write::write(&mut message, name, value, representation, place) {
+            return false;
+        }
+        if !self.edited {
+            self.original.clear();
+            self.original.extend_from_slice(&self.message);
+            self.edited = true;
+        }
+        self.message.clear();
+        message.encode_into(&mut self.message);
+        self.index = Index::scan(&self.message);
+        true
+    }
+}
+
+unsafe extern "C-unwind" fn decode_message(state: State) -> c_int {
+    // SAFETY: see the module; each push has its place in a table.
+    unsafe {
+        if ffi::lua_gettop(state) != 1 || ffi::lua_type(state, 1) != ffi::LUA_TSTRING {
+            raise(state, "bad argument #0 to 'decode_message' (must have one string argument)");
+        }
+        let bytes = raw::string(state, 1).unwrap_or_default();
+        if bytes.len() < 20 {
+            raise(state, "invalid message, too short");
+        }
+        let Some(view) = MessageView::new(bytes) else { raise(state, "invalid message") };
+        ffi::lua_createtable(state, 0, 10);
+        let set = |name: &std::ffi::CStr| ffi::lua_setfield(state, -2, name.as_ptr());
+        raw::push_bytes(state, view.uuid());
+        set(c"Uuid");
+        ffi::lua_pushnumber(state, view.timestamp() as f64);
+        set(c"Timestamp");
+        let texts = [
+            (TextHeader::Type, c"Type"),
+            (TextHeader::Logger, c"Logger"),
+            (TextHeader::Payload, c"Payload"),
+            (TextHeader::EnvVersion, c"EnvVersion"),
+            (TextHeader::Hostname, c"Hostname"),
+        ];
+        for (header, name) in texts {
+            if let Some(text) = view.text(header) {
+                raw::push_bytes(state, text);
+                set(name);
+            }
+        }
+        for (number, name) in [(view.severity(), c"Severity"), (view.pid(), c"Pid")] {
+            if let Some(number) = number {
+                ffi::lua_pushnumber(state, number as f64);
+                set(name);
+            }
+        }
+        let mut count = 0;
+        for field in view.fields() {
+            if count == 0 {
+                ffi::lua_createtable(state, 4, 0);
+            }
+            count += 1;
+            ffi::lua_createtable(state, 0, 4);
+            raw::push_bytes(state, field.name);
+            set(c"name");
+            if field.typed {
+                ffi::lua_pushnumber(state, field.value_type as u8 as f64);
+                set(c"value_type");
+            }
+            if let Some(representation) = field.representation {
+                raw::push_bytes(state, representation);
+                set(c"representation");
+            }
+            ffi::lua_createtable(state, 1, 0);
+            for (place, value) in field.values().enumerate() {
+                push_value(state, Some(value));
+                ffi::lua_rawseti(state, -2, place as i64 + 1);
+            }
+            set(c"value");
+            ffi::lua_rawseti(state, -2, count);
+        }
+        if count > 0 {
+            set(c"Fields");
+        }
+        1
+    }
+}
+
+unsafe extern "C-unwind" fn encode_message(state: State) -> c_int {
+    // SAFETY: see the module.
+    unsafe {
+        if ffi::lua_type(state, 1) != ffi::LUA_TTABLE {
+            raise(state, "encode_message() takes a table argument");
+        }
+        let framed = ffi::lua_toboolean(state, 2) != 0;
+        let host = Host::of(state);
+        let start = host.ends.last().copied().unwrap_or(0);
+        host.out.truncate(start);
+        if let Err(reason) = encode::message(state, 1, host, None) {
+            host.raise(state, format!("encode_message() could not encode protobuf - {reason}"));
+        }
+        if framed {
+            let end = host.out.len();
+            host.frame_tail(start);
+            raw::push_bytes(state, &host.out[end..]);
+        } else {
+            raw::push_bytes(state, &host.out[start..]);
+        }
+        host.out.truncate(start);
+        1
+    }
+}
+
+impl Host {
+    /// Appends a frame around what the buffer holds from `start` on.
+    fn frame_tail(&mut self, start: usize) {
+        let message = self.out[start..].to_vec();
+        put_frame(&mut self.out, None, &message);
+    }
+
+    /// What was appended behind the last injected message becomes one, if it keeps the limit.
+    fn close_message(&mut self) -> bool {
+        let start = self.ends.last().copied().unwrap_or(0);
+        let size = self.out.len() - start;
+        if self.output_limit > 0 && size > self.output_limit {
+            self.out.truncate(start);
+            return false;
+        }
+        self.max_output = self.max_output.max(size);
+        self.ends.push(self.out.len());
+        true
+    }
+}
+
+/// Appends arguments from `first` on to the payload buffer; raises for what has no text.
+unsafe fn append_arguments(state: State, first: c_int, function: &'static str) {
+    // SAFETY: see the module.
+    unsafe {
+        let count = ffi::lua_gettop(state);
+        let host = Host::of(state);
+        for argument in first..=count {
+            if encode::payload_text(state, argument, &mut host.payload).is_none() {
+                host.raise(state, format!("bad argument #{argument} to '{function}' (unsupported type)"));
+            }
+        }
+        // One byte is the closing NUL's, as in Heka.
+        if host.output_limit > 0 && host.payload.len() >= host.output_limit {
+            raise(state, "output_limit exceeded");
+        }
+        host.max_output = host.max_output.max(host.payload.len());
+    }
+}
+
+unsafe extern "C-unwind" fn add_to_payload(state: State) -> c_int {
+    // SAFETY: see the module.
+    unsafe {
+        if ffi::lua_gettop(state) == 0 {
+            raise(state, "bad argument #0 to 'add_to_payload' (must have at least one argument)");
+        }
+        append_arguments(state, 1, "add_to_payload");
+        0
+    }
+}
+
+unsafe extern "C-unwind" fn inject_payload(state: State) -> c_int {
+    // SAFETY: see the module.
+    unsafe {
+        let count = ffi::lua_gettop(state);
+        let kind = if count >= 1 { check_bytes(state, 1) } else { b"" };
+        let name = if count >= 2 { check_bytes(state, 2) } else { b"" };
+        append_arguments(state, 3, "inject_payload");
+        let host = Host::of(state);
+        if !host.inject_payload(if kind.is_empty() { b"txt" } else { kind }, name) {
+            raise(state, "output_limit exceeded");
+        }
+        0
+    }
+}
+
+impl Host {
+    /// The payload buffer becomes a message; an empty one does nothing.
+    fn inject_payload(&mut self, kind: &[u8], name: &[u8]) -> bool {
+        if self.payload.is_empty() {
+            return true;
+        }
+        let payload = std::mem::take(&mut self.payload);
+        // The first injection changes the message at hand; later ones begin anew with its main headers.
+        let first = self.ends.is_empty();
+        let original = self.view().and_then(|view| {
+            let mut message = schema::Message::decode(view.bytes()).ok()?;
+            if !first {
+                message.uuid = uuid::new_v4().to_vec();
+                message.env_version = None;
+                message.fields.clear();
+            }
+            Some(message)
+        });
+        let mut message = original.unwrap_or_else(|| schema::Message {
+            uuid: uuid::new_v4().to_vec(),
+            timestamp: now_ns(),
+            ..schema::Message::default()
+        });
+        message.payload = Some(payload.clone());
+        let field = |name: &str, value: &[u8], representation: Option<&str>| schema::Field {
+            name: name.as_bytes().to_vec(),
+            value_string: vec![value.to_vec()],
+            representation: representation.map(|text| text.as_bytes().to_vec()),
+            ..schema::Field::default()
+        };
+        message.fields.push(field("payload_type", kind, Some("file-extension")));
+        message.fields.push(field("payload_name", name, None));
+        message.encode_into(&mut self.out);
+        self.payload = payload;
+        self.payload.clear();
+        // The text has kept the limit; headers and fields are not counted against it.
+        self.max_output = self.max_output.max(self.out.len() - self.ends.last().copied().unwrap_or(0));
+        self.ends.push(self.out.len());
+        true
+    }
+
+    /// A complete message; headers that it lacks come from the one at hand.
+    fn inject_encoded(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        let view = MessageView::new(bytes).ok_or("inject_message() protobuf unmarshal failed")?;
+        let mut message =
+            schema::Message::decode(view.bytes()).map_err(|_| "inject_message() protobuf unmarshal failed")?;
+        if let Some(original) = self.view() {
+            let text = |slot: &mut Option<Vec<u8>>, header| {
+                if slot.is_none() {
+                    *slot = original.text(header).map(<[u8]>::to_vec);
+                }
+            };
+            text(&mut message.r#type, TextHeader::Type);
+            text(&mut message.logger, TextHeader::Logger);
+            text(&mut message.hostname, TextHeader::Hostname);
+            message.severity = message.severity.or(original.severity());
+            message.pid = message.pid.or(original.pid());
+        }
+        message.timestamp = self.in_zone(message.timestamp);
+        message.encode_into(&mut self.out);
+        if self.close_message() { Ok(()) } else { Err("inject_message() output_limit exceeded") }
+    }
+}
+
+unsafe extern "C-unwind" fn inject_message(state: State) -> c_int {
+    // SAFETY: see the module.
+    unsafe {
+        let count = ffi::lua_gettop(state);
+        if count > 2 {
+            raise(state, "inject_message() takes a maximum of 2 arguments");
+        }
+        let host = Host::of(state);
+        match ffi::lua_type(state, 1) {
+            ffi::LUA_TTABLE => {
+                let start = host.ends.last().copied().unwrap_or(0);
+                // An earlier call may have been ended by an error half-way.
+                host.out.truncate(start);
+                host.payload.clear();
+                if let Err(reason) = host.inject_table(state) {
+                    host.raise(state, format!("inject_message() could not encode protobuf - {reason}"));
+                }
+                if !host.close_message() {
+                    raise(state, "inject_message() output_limit exceeded");
+                }
+            }
+            // The first generation's form: the payload buffer, its type and name. A message begins with its uuid.
+            ffi::LUA_TNONE => {
+                host.inject_payload(b"txt", b"");
+            }
+            ffi::LUA_TSTRING => {
+                let text = raw::string(state, 1).unwrap_or_default();
+                let encoded = text.len() >= 20 && text.contains(&0x0a);
+                if encoded || (count == 1 && text.len() > 64) {
+                    host.payload.clear();
+                    if let Err(message) = host.inject_encoded(text) {
+                        raise(state, message);
+                    }
+                } else if !text.is_empty() || count == 2 {
+                    let name = if count == 2 { check_bytes(state, 2) } else { b"" };
+                    host.inject_payload(if text.is_empty() { b"txt" } else { text }, name);
+                }
+            }
+            _ => raise(state, "inject_message() takes a single string or table argument"),
+        }
+        0
+    }
+}
+
+impl Host {
+    unsafe fn inject_table(&mut self, state: State) -> Result<(), &'static str> {
+        // Encoding writes into the host while it reads the message at hand: that one is set aside meanwhile.
+        // If a Lua error (no memory) ends the call, the message is gone with it, and the sandbox ends anyway.
+        let message = std::mem::take(&mut self.message);
+        let inherit = self.index.map(|index| MessageView::with_index(&message, index));
+        // SAFETY: the table is argument 1.
+        let result = unsafe { encode::message(state, 1, self, inherit) };
+        self.message = message;
+        result
+    }
+
+    /// Appends the two fields that tell why a message was not decoded.
+    pub fn put_failure(message: &[u8], error: &str, out: &mut Vec<u8>) {
+        let text = error.as_bytes();
+        let text = &text[..error.floor_char_boundary(500)];
+        match MessageView::new(message) {
+            Some(view) => encode_canonical(&view, out),
+            None => out.extend_from_slice(message),
+        }
+        let field = schema::Field {
+            name: b"decode_failure".to_vec(),
+            value_type: Some(4),
+            value_bool: vec![true],
+            ..schema::Field::default()
+        };
+        put_bytes(out, 0x52, &field.encode_to_vec());
+        let field = schema::Field { name: b"decode_error".to_vec(), value_string: vec![text.to_vec()], ..Default::default() };
+        put_bytes(out, 0x52, &field.encode_to_vec());
+    }
+}

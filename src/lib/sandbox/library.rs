@@ -1,0 +1,192 @@
+//! Native libraries: grammars that scripts build and match.
+
+use std::ffi::c_int;
+use std::rc::Rc;
+
+use mlua::ffi;
+
+use super::host::Host;
+use super::raw::{self, State, raise};
+use crate::grammar::{Captured, Grammar, access_log, rsyslog, user_agent};
+
+/// What marks a userdata as one of ours, in the registry.
+const GRAMMAR: &std::ffi::CStr = c"heka.grammar";
+/// A script that makes grammars without end must not fill the memory: they live as long as it does.
+const MAX_GRAMMARS: usize = 256;
+
+/// Pushes the library of that name; false when there is none.
+///
+/// # Safety
+/// `host` as in [`super::host::register`]; runs in a protected call.
+pub unsafe fn open(state: State, name: &[u8], host: *mut std::ffi::c_void) -> bool {
+    let functions: &[(&std::ffi::CStr, raw::Function)] = match name {
+        b"common_log_format" => &[
+            (c"build_nginx_grammar", build_nginx_grammar),
+            (c"build_apache_grammar", build_apache_grammar),
+            (c"normalize_user_agent", normalize_user_agent),
+        ],
+        b"syslog" => &[(c"build_rsyslog_grammar", build_rsyslog_grammar)],
+        _ => return false,
+    };
+    // SAFETY: pushes, each taken by the table below it.
+    unsafe {
+        ffi::lua_createtable(state, 0, functions.len() as c_int);
+        for (name, function) in functions {
+            raw::push_function(state, *function, host);
+            ffi::lua_setfield(state, -2, name.as_ptr());
+        }
+    }
+    true
+}
+
+unsafe extern "C-unwind" fn build_nginx_grammar(state: State) -> c_int {
+    // SAFETY: see `build`.
+    unsafe { build(state, |text| Ok(Rc::new(access_log::nginx(text)?))) }
+}
+
+unsafe extern "C-unwind" fn build_apache_grammar(state: State) -> c_int {
+    // SAFETY: see `build`.
+    unsafe { build(state, |text| Ok(Rc::new(access_log::apache(text)?))) }
+}
+
+unsafe extern "C-unwind" fn build_rsyslog_grammar(state: State) -> c_int {
+    // SAFETY: see `build`.
+    unsafe { build(state, |text| Ok(Rc::new(rsyslog::rsyslog(text, None)?))) }
+}
+
+/// Compiles the format in the first argument and pushes its grammar.
+unsafe fn build(state: State, compile: fn(&str) -> Result<Rc<dyn Grammar>, String>) -> c_int {
+    // SAFETY: the userdata holds a number only, the place of the grammar in the host; it needs no finalizer. What
+    // compiling makes is moved into the host before anything can raise.
+    unsafe {
+        let Some(text) = raw::string(state, 1) else {
+            ffi::luaL_checktype(state, 1, ffi::LUA_TSTRING);
+            return 0;
+        };
+        let host = Host::of(state);
+        if let Err(message) = host.add_grammar(text, compile) {
+            host.library_error(message);
+            raise(state, host.last_error());
+        }
+        let place = host.grammars.len() - 1;
+        ffi::lua_newuserdata(state, size_of::<usize>()).cast::<usize>().write_unaligned(place);
+        if ffi::luaL_newmetatable(state, GRAMMAR.as_ptr()) != 0 {
+            ffi::lua_createtable(state, 0, 1);
+            raw::push_function(state, grammar_match, raw::upvalue(state));
+            ffi::lua_setfield(state, -2, c"match".as_ptr());
+            ffi::lua_setfield(state, -2, c"__index".as_ptr());
+            ffi::lua_pushboolean(state, 0);
+            ffi::lua_setfield(state, -2, c"__metatable".as_ptr());
+        }
+        ffi::lua_setmetatable(state, -2);
+        1
+    }
+}
+
+impl Host {
+    fn add_grammar(
+        &mut self,
+        text: &[u8],
+        compile: fn(&str) -> Result<Rc<dyn Grammar>, String>,
+    ) -> Result<(), String> {
+        if self.grammars.len() == MAX_GRAMMARS {
+            return Err(format!("more than {MAX_GRAMMARS} grammars"));
+        }
+        let text = std::str::from_utf8(text).map_err(|_| "the format is not UTF-8".to_string())?;
+        self.grammars.push(compile(text)?);
+        Ok(())
+    }
+}
+
+/// `grammar:match(line)`: a table, or nil.
+unsafe extern "C-unwind" fn grammar_match(state: State) -> c_int {
+    // SAFETY: the userdata's metatable is ours, so it holds a place. The list of captures stays in the host while the
+    // table is built, which may raise.
+    unsafe {
+        let place = ffi::luaL_checkudata(state, 1, GRAMMAR.as_ptr()).cast::<usize>().read_unaligned();
+        let Some(line) = raw::string(state, 2) else {
+            ffi::luaL_checktype(state, 2, ffi::LUA_TSTRING);
+            return 0;
+        };
+        let Host { grammars, captures, .. } = Host::of(state);
+        let Some(grammar) = grammars.get(place) else { return 0 };
+        if !grammar.matches(line, captures) {
+            ffi::lua_pushnil(state);
+            return 1;
+        }
+        let names = grammar.names();
+        ffi::lua_createtable(state, 0, names.len() as c_int);
+        for capture in &captures.list {
+            let Some(name) = names.get(capture.name) else { continue };
+            raw::push_bytes(state, name.as_bytes());
+            let described = !capture.representation.is_empty();
+            if described {
+                ffi::lua_createtable(state, 0, 2);
+                raw::push_bytes(state, b"value");
+            }
+            push(state, &capture.value, line);
+            if described {
+                ffi::lua_rawset(state, -3);
+                raw::push_bytes(state, b"representation");
+                raw::push_bytes(state, capture.representation.as_bytes());
+                ffi::lua_rawset(state, -3);
+            }
+            ffi::lua_rawset(state, -3);
+        }
+        1
+    }
+}
+
+unsafe fn push(state: State, value: &Captured, line: &[u8]) {
+    // SAFETY: leaves one value; records are one level deep.
+    unsafe {
+        match value {
+            Captured::Text(range) => raw::push_bytes(state, range.of(line)),
+            Captured::Number(number) => ffi::lua_pushnumber(state, *number),
+            Captured::Texts(ranges) => {
+                ffi::lua_createtable(state, ranges.len() as c_int, 0);
+                for (place, range) in ranges.iter().enumerate() {
+                    raw::push_bytes(state, range.of(line));
+                    ffi::lua_rawseti(state, -2, place as i64 + 1);
+                }
+            }
+            Captured::Numbers(numbers) => {
+                ffi::lua_createtable(state, numbers.len() as c_int, 0);
+                for (place, number) in numbers.iter().enumerate() {
+                    ffi::lua_pushnumber(state, *number);
+                    ffi::lua_rawseti(state, -2, place as i64 + 1);
+                }
+            }
+            Captured::Record(parts) => {
+                ffi::lua_createtable(state, 0, parts.len() as c_int);
+                for (name, part) in parts {
+                    raw::push_bytes(state, name.as_bytes());
+                    push(state, part, line);
+                    ffi::lua_rawset(state, -3);
+                }
+            }
+        }
+    }
+}
+
+/// `normalize_user_agent(text)`: browser, version, system; each may be nil.
+unsafe extern "C-unwind" fn normalize_user_agent(state: State) -> c_int {
+    // SAFETY: three pushes.
+    unsafe {
+        let Some(text) = raw::string(state, 1) else { return 0 };
+        let agent = user_agent::normalize(text);
+        match agent.browser {
+            Some(browser) => raw::push_bytes(state, browser.as_bytes()),
+            None => ffi::lua_pushnil(state),
+        }
+        match agent.version {
+            Some(version) => ffi::lua_pushnumber(state, version),
+            None => ffi::lua_pushnil(state),
+        }
+        match agent.system {
+            Some(system) => raw::push_bytes(state, system.as_bytes()),
+            None => ffi::lua_pushnil(state),
+        }
+        3
+    }
+}
