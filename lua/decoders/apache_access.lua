@@ -27,7 +27,8 @@ local payload_keep = read_config("payload_keep")
 
 local msg = { Type = msg_type }
 
-function process_message()
+-- With the user agent to be looked at, the captures have to become a table first.
+local function process_with_transform()
     local line = read_message("Payload")
     local fields = grammar:match(line)
     if not fields then return -1 end
@@ -37,7 +38,7 @@ function process_message()
     fields.time = nil
     msg.Payload = payload_keep and line or nil
 
-    if transform and fields.http_user_agent then
+    if fields.http_user_agent then
         local browser, version, system = clf.normalize_user_agent(fields.http_user_agent)
         fields.user_agent_browser = browser
         fields.user_agent_version = version
@@ -49,3 +50,10 @@ function process_message()
     inject_message(msg)
     return 0
 end
+
+local function process()
+    if grammar:inject(msg_type, payload_keep) then return 0 end
+    return -1
+end
+
+process_message = transform and process_with_transform or process

@@ -463,7 +463,7 @@ impl Host {
     }
 
     /// What was appended behind the last injected message becomes one, if it keeps the limit.
-    fn close_message(&mut self) -> bool {
+    pub fn close_message(&mut self) -> bool {
         let start = self.ends.last().copied().unwrap_or(0);
         let size = self.out.len() - start;
         if self.output_limit > 0 && size > self.output_limit {

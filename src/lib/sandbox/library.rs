@@ -7,7 +7,8 @@ use mlua::ffi;
 
 use super::host::Host;
 use super::raw::{self, State, raise};
-use crate::grammar::{Captured, Grammar, access_log, rsyslog, user_agent};
+use crate::grammar::{Capture, Captured, Grammar, access_log, rsyslog, user_agent};
+use crate::message::{MessageBuilder, MessageView, TextHeader, ValueType, now_ns, uuid};
 
 /// What marks a userdata as one of ours, in the registry.
 const GRAMMAR: &std::ffi::CStr = c"heka.grammar";
@@ -71,9 +72,11 @@ unsafe fn build(state: State, compile: fn(&str) -> Result<Rc<dyn Grammar>, Strin
         let place = host.grammars.len() - 1;
         ffi::lua_newuserdata(state, size_of::<usize>()).cast::<usize>().write_unaligned(place);
         if ffi::luaL_newmetatable(state, GRAMMAR.as_ptr()) != 0 {
-            ffi::lua_createtable(state, 0, 1);
+            ffi::lua_createtable(state, 0, 2);
             raw::push_function(state, grammar_match, raw::upvalue(state));
             ffi::lua_setfield(state, -2, c"match".as_ptr());
+            raw::push_function(state, grammar_inject, raw::upvalue(state));
+            ffi::lua_setfield(state, -2, c"inject".as_ptr());
             ffi::lua_setfield(state, -2, c"__index".as_ptr());
             ffi::lua_pushboolean(state, 0);
             ffi::lua_setfield(state, -2, c"__metatable".as_ptr());
@@ -134,6 +137,97 @@ unsafe extern "C-unwind" fn grammar_match(state: State) -> c_int {
             ffi::lua_rawset(state, -3);
         }
         1
+    }
+}
+
+/// `grammar:inject(type, payload_keep)`: what matching the Payload and injecting a message of the captures does, without
+/// a table in between (a combined line takes 0.5 µs instead of 2.6). `time` is the Timestamp, every other capture a
+/// field. False when the Payload doesn't match.
+unsafe extern "C-unwind" fn grammar_inject(state: State) -> c_int {
+    // SAFETY: as `grammar_match`; nothing raises while the host is borrowed.
+    unsafe {
+        let place = ffi::luaL_checkudata(state, 1, GRAMMAR.as_ptr()).cast::<usize>().read_unaligned();
+        let message_type = raw::string(state, 2);
+        let payload_keep = ffi::lua_toboolean(state, 3) != 0;
+        match Host::of(state).inject_match(place, message_type, payload_keep) {
+            Some(matched) => ffi::lua_pushboolean(state, matched as c_int),
+            None => raise(state, "inject() output_limit exceeded"),
+        }
+        1
+    }
+}
+
+impl Host {
+    /// `None` when the message would pass the output limit.
+    #[inline]
+    fn inject_match(&mut self, place: usize, message_type: Option<&[u8]>, payload_keep: bool) -> Option<bool> {
+        let (Some(grammar), Some(index)) = (self.grammars.get(place), self.index) else { return Some(false) };
+        let original = MessageView::with_index(&self.message, index);
+        let line = original.payload();
+        if !grammar.matches(line, &mut self.captures) {
+            return Some(false);
+        }
+        let names = grammar.names();
+        let captures = &self.captures.list;
+        let name_of = |capture: &Capture| names.get(capture.name).map_or("", String::as_str);
+        let time = captures.iter().rev().find(|capture| name_of(capture) == "time").and_then(|capture| match capture.value {
+            Captured::Number(ns) => Some(ns as i64),
+            _ => None,
+        });
+        let timestamp = self.in_zone(time.unwrap_or_else(|| now_ns() / 1_000_000_000 * 1_000_000_000));
+        let mut builder = MessageBuilder::new(&mut self.out, &uuid::new_v4(), timestamp);
+        if let Some(text) = message_type.or(original.text(TextHeader::Type)) {
+            builder.text(TextHeader::Type, text);
+        }
+        if let Some(text) = original.text(TextHeader::Logger) {
+            builder.text(TextHeader::Logger, text);
+        }
+        if let Some(severity) = original.severity() {
+            builder.severity(severity);
+        }
+        if payload_keep {
+            builder.text(TextHeader::Payload, line);
+        }
+        if let Some(pid) = original.pid() {
+            builder.pid(pid);
+        }
+        if let Some(text) = original.text(TextHeader::Hostname) {
+            builder.text(TextHeader::Hostname, text);
+        }
+        for (at, capture) in captures.iter().enumerate() {
+            // A name that comes twice keeps its last value.
+            let again = captures[at + 1..].iter().any(|later| later.name == capture.name);
+            if !again && name_of(capture) != "time" {
+                put_field(&mut builder, name_of(capture).as_bytes(), capture, line);
+            }
+        }
+        self.close_message().then_some(true)
+    }
+}
+
+fn put_field(builder: &mut MessageBuilder<'_>, name: &[u8], capture: &Capture, line: &[u8]) {
+    let representation = capture.representation.as_bytes();
+    match &capture.value {
+        Captured::Text(range) => {
+            builder.string_field(name, range.of(line), representation);
+        }
+        Captured::Number(number) => {
+            builder.double_field(name, *number, representation);
+        }
+        Captured::Texts(ranges) => {
+            builder.field(name, ValueType::String, representation, |values| {
+                ranges.iter().for_each(|range| values.string(range.of(line)));
+            });
+        }
+        Captured::Numbers(numbers) => {
+            builder.field(name, ValueType::Double, representation, |values| values.doubles(numbers.iter().copied()));
+        }
+        Captured::Record(parts) => {
+            for (part, value) in parts {
+                let name = [name, b".", part.as_bytes()].concat();
+                put_field(builder, &name, &Capture { name: 0, value: value.clone(), representation: "" }, line);
+            }
+        }
     }
 }
 
