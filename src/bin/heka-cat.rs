@@ -199,13 +199,16 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let format = if args.count { Format::Count } else { args.format };
     let mut out = if format == Format::Heka { Output::frames()? } else { Output::text() };
     let colour = match args.color {
-        When::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        When::Auto => {
+            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
         When::Always => true,
         When::Never => false,
     };
-    let matcher = args.matcher.as_deref().map(|text| {
-        Matcher::parse(text).map_err(|error| Failure::usage(format!("--match {text}: {error}")))
-    });
+    let matcher = args
+        .matcher
+        .as_deref()
+        .map(|text| Matcher::parse(text).map_err(|error| Failure::usage(format!("--match {text}: {error}"))));
     let mut stage = Cat {
         format,
         style: Style { colour },
@@ -240,7 +243,11 @@ fn from_json(args: &Args) -> Result<Exit, Failure> {
         let mut tail = Tail::More;
         while tail == Tail::More {
             let mut reader = operand.reader(&mut out)?;
-            if records.fill(&mut reader).map_err(|error| Failure::failed(format!("{}: {error}", operand.name())))?.is_empty() {
+            if records
+                .fill(&mut reader)
+                .map_err(|error| Failure::failed(format!("{}: {error}", operand.name())))?
+                .is_empty()
+            {
                 tail = Tail::End;
             }
             loop {

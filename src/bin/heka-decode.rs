@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use heka::pipeline::{self, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_size};
-use heka::sandbox::{ConfigValue, DecodeStage, Limits, ModulePath, OnFailure, Script, Section, Settings, prepare_process};
+use heka::sandbox::{
+    ConfigValue, DecodeStage, Limits, ModulePath, OnFailure, Script, Section, Settings, prepare_process,
+};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -116,9 +116,9 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
     let options = RunOptions::new(&args.input, args.stats);
     let limit = if args.quiet { Some(1) } else { args.max_count };
-    let mut stage =
-        Match { matcher, invert: args.invert_match, silent, limit, signer, selected: 0, refused: 0 };
-    let ran = if limit == Some(0) { Default::default() } else { pipeline::run(operands, options, &mut out, &mut stage)? };
+    let mut stage = Match { matcher, invert: args.invert_match, silent, limit, signer, selected: 0, refused: 0 };
+    let ran =
+        if limit == Some(0) { Default::default() } else { pipeline::run(operands, options, &mut out, &mut stage)? };
     if stage.refused > 0 {
         pipeline::report(&format!("{} messages left out: their signature could not be verified", stage.refused));
     }

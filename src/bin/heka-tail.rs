@@ -189,6 +189,8 @@ fn commit(args: &Args) -> Result<Commit, Failure> {
         (_, 0) => Ok(Commit::None),
         (Who::Sink, _) => Ok(Commit::Sinks(checkpoints)),
         (Who::Source, 1) => Ok(checkpoints.into_iter().next().map_or(Commit::None, Commit::Source)),
-        (Who::Source, _) => Err(Failure::usage("several --checkpoint files need --commit sink: each sink writes its own")),
+        (Who::Source, _) => {
+            Err(Failure::usage("several --checkpoint files need --commit sink: each sink writes its own"))
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! - [`matcher`]: the language that selects messages.
 //! - [`grammar`]: formats of log lines, native.
 //! - [`sandbox`]: the Lua host. States and limits, host functions, the scripts that ship.
+//! - [`sink`]: where messages go. Batches, retries, cursors; Splunk HEC.
 //! - [`source`]: where messages come from. Files, followed and resumed.
 //! - [`pipeline`]: what every program shares. Run loop, flush rule, signals, exit codes, checkpoints, statistics.
 
@@ -13,5 +14,6 @@ pub mod matcher;
 pub mod message;
 pub mod pipeline;
 pub mod sandbox;
+pub mod sink;
 pub mod source;
 pub mod stream;

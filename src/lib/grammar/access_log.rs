@@ -32,7 +32,9 @@ enum Kind {
     Seconds,
     /// The same, as a time.
     EpochSeconds,
-    Clf { bracketed: bool },
+    Clf {
+        bracketed: bool,
+    },
     Rfc3339,
     Host,
     /// One of several words; an empty one last makes it optional.
@@ -48,7 +50,9 @@ enum Kind {
     /// Thousandths or millionths, as a fraction of a second.
     SubSecond(u32),
     /// Milliseconds or microseconds since 1970.
-    Epoch { per_second: i64 },
+    Epoch {
+        per_second: i64,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -196,7 +200,8 @@ impl Kind {
             }
             Kind::Protocol => {
                 let version = rest.strip_prefix(b"HTTP/")?;
-                let fits = matches!(version, [major, b'.', minor, ..] if major.is_ascii_digit() && minor.is_ascii_digit());
+                let fits =
+                    matches!(version, [major, b'.', minor, ..] if major.is_ascii_digit() && minor.is_ascii_digit());
                 if fits { text(captures, 8, "") } else { None }
             }
             Kind::DottedVersion => {
@@ -450,8 +455,15 @@ pub fn nginx(format: &str) -> Result<AccessLog, String> {
 fn nginx_variable(name: &str) -> (&str, Kind) {
     let kind = match name {
         "body_bytes_sent" | "bytes_sent" | "content_length" | "request_length" => Kind::Integer("B"),
-        "connection" | "connection_requests" | "pid" | "remote_port" | "server_port" | "tcpinfo_rtt" | "tcpinfo_rttvar"
-        | "tcpinfo_snd_cwnd" | "tcpinfo_rcv_space" => Kind::Integer(""),
+        "connection"
+        | "connection_requests"
+        | "pid"
+        | "remote_port"
+        | "server_port"
+        | "tcpinfo_rtt"
+        | "tcpinfo_rttvar"
+        | "tcpinfo_snd_cwnd"
+        | "tcpinfo_rcv_space" => Kind::Integer(""),
         "status" => Kind::ThreeDigits,
         "request_time" => Kind::Seconds,
         "msec" => return ("time", Kind::EpochSeconds),
@@ -524,7 +536,8 @@ fn escape(rest: &[u8]) -> (u8, usize) {
 fn directive(rest: &str, compiler: &mut Compiler) -> Result<usize, String> {
     let bytes = rest.as_bytes();
     // Conditions (`!200,304`) and `<` `>` change which requests are logged, or of which; not how.
-    let mut at = bytes.iter().take_while(|byte| matches!(byte, b'!' | b',' | b'<' | b'>') || byte.is_ascii_digit()).count();
+    let mut at =
+        bytes.iter().take_while(|byte| matches!(byte, b'!' | b',' | b'<' | b'>') || byte.is_ascii_digit()).count();
     let mut argument = None;
     if bytes.get(at) == Some(&b'{') {
         let end = rest[at..].find('}').ok_or("could not parse the log_format configuration: a { without its }")?;
@@ -634,8 +647,7 @@ fn date_time_format(format: &str) -> Result<(), String> {
 }
 
 /// The combined format, which both servers ship with.
-pub const NGINX_COMBINED: &str =
-    r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
+pub const NGINX_COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
 pub const APACHE_COMBINED: &str = r#"%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\""#;
 
 #[cfg(test)]
@@ -685,9 +697,8 @@ mod tests {
     #[test]
     fn odd_lines_and_formats() {
         let combined = nginx(NGINX_COMBINED).unwrap();
-        let line = |addr: &str, bytes: &str| {
-            format!(r#"{addr} - - [10/Jan/2014:07:04:56 -0800] "" 400 {bytes} "-" "-""#)
-        };
+        let line =
+            |addr: &str, bytes: &str| format!(r#"{addr} - - [10/Jan/2014:07:04:56 -0800] "" 400 {bytes} "-" "-""#);
         assert!(read(&combined, &line("::1", "0")).unwrap().contains(&"remote_addr=::1ipv6".to_string()));
         assert!(read(&combined, &line("host.example", "-")).unwrap().contains(&"body_bytes_sent=0B".to_string()));
         assert_eq!(read(&combined, &line("a b", "0")), None);
@@ -696,8 +707,16 @@ mod tests {
             ("[$custom]|$a|$b", "[x y]|1|2", "custom=x y a=1 b=2"),
             ("$request_time $msec", "0.005 1391794831.755", "request_time=0.005s time=1391794831755000000"),
             ("$request_time $upstream_cache_status", "3 HIT", "request_time=3s upstream_cache_status=HIT"),
-            ("$upstream_addr $status", "10.0.0.1:80, 10.0.0.2:80 : unix:/x 200", "upstream_addr=10.0.0.1:80;10.0.0.2:80;unix:/x status=200"),
-            ("$upstream_response_time|$upstream_status", "0.010, -|502, 200", "upstream_response_time=[0.01, 0.0]s upstream_status=[502.0, 200.0]"),
+            (
+                "$upstream_addr $status",
+                "10.0.0.1:80, 10.0.0.2:80 : unix:/x 200",
+                "upstream_addr=10.0.0.1:80;10.0.0.2:80;unix:/x status=200",
+            ),
+            (
+                "$upstream_response_time|$upstream_status",
+                "0.010, -|502, 200",
+                "upstream_response_time=[0.01, 0.0]s upstream_status=[502.0, 200.0]",
+            ),
             ("${host}:$server_port", "example.com:443", "host=example.com server_port=443"),
             ("$scheme$https;", "https;", "scheme=https https="),
             ("$time_iso8601 $pipe", "2014-02-10T12:58:59-08:00 .", "time=1392065939000000000 pipe=."),
@@ -711,17 +730,31 @@ mod tests {
     #[test]
     fn apache_directives() {
         let cases = [
-            (r#"%D %T %k %p %P %X"#, "1500 2 0 80 4242 +", "request_time=1500us request_time=2s connection_requests=0 server_port=80 pid=4242 connection_status=+"),
-            (r#"%{X-Forwarded-For}i|%{Set-Cookie}o|%{sid}C"#, "a b|c|d", "http_x_forwarded_for=a b sent_http_set_cookie=c cookie_sid=d"),
+            (
+                r#"%D %T %k %p %P %X"#,
+                "1500 2 0 80 4242 +",
+                "request_time=1500us request_time=2s connection_requests=0 server_port=80 pid=4242 connection_status=+",
+            ),
+            (
+                r#"%{X-Forwarded-For}i|%{Set-Cookie}o|%{sid}C"#,
+                "a b|c|d",
+                "http_x_forwarded_for=a b sent_http_set_cookie=c cookie_sid=d",
+            ),
             (r#"%!200,304{Referer}i %{hextid}P"#, "- ff", "http_referer=- tid=255"),
             (r#"%{%d/%b/%Y %T}t %{msec_frac}t"#, "10/Feb/2014 12:58:59 250", "time=1392037139000000000 sec_frac=0.25"),
             (r#"%{msec}t 100%%"#, "1391794831755 100%", "time=1391794831755000000"),
             (r#"%b\t%H"#, "-\tHTTP/1.1", "body_bytes_sent=0B server_protocol=HTTP/1.1"),
         ];
         for (format, line, expected) in cases {
-            assert_eq!(read(&apache(format).unwrap(), line).map(|f| f.join(" ")).as_deref(), Some(expected), "{format}");
+            assert_eq!(
+                read(&apache(format).unwrap(), line).map(|f| f.join(" ")).as_deref(),
+                Some(expected),
+                "{format}"
+            );
         }
-        for (format, error) in [("%z", "unknown variable: z"), ("%{x}p", "unknown port format: x"), ("%{x}P", "unknown pid format: x")] {
+        for (format, error) in
+            [("%z", "unknown variable: z"), ("%{x}p", "unknown port format: x"), ("%{x}P", "unknown pid format: x")]
+        {
             assert_eq!(apache(format).err().as_deref(), Some(error));
         }
         assert!(apache("").is_err() && apache("%").is_err() && apache("%{x").is_err() && nginx("$").is_err());

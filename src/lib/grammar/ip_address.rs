@@ -29,7 +29,8 @@ pub fn v4(text: &[u8]) -> Option<usize> {
 
 /// Length of the IPv6 address that the text begins with (RFC 3986: no zone, no brackets, optional trailing v4).
 pub fn v6(text: &[u8]) -> Option<usize> {
-    let longest = text.iter().take(45).take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')).count();
+    let longest =
+        text.iter().take(45).take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')).count();
     // The longest prefix that is an address: what follows it may look like more of one.
     (2..=longest).rev().find(|&len| {
         let text = std::str::from_utf8(&text[..len]).unwrap_or_default();
@@ -75,10 +76,22 @@ mod tests {
 
     #[test]
     fn prefixes_are_found_as_far_as_they_go() {
-        for (text, len) in [("10.0.0.1 x", Some(8)), ("255.255.255.255", Some(15)), ("256.1.1.1", None), ("01.2.3.4", None), ("1.2.3", None)] {
+        for (text, len) in [
+            ("10.0.0.1 x", Some(8)),
+            ("255.255.255.255", Some(15)),
+            ("256.1.1.1", None),
+            ("01.2.3.4", None),
+            ("1.2.3", None),
+        ] {
             assert_eq!(v4(text.as_bytes()), len, "{text}");
         }
-        for (text, len) in [("::1 -", Some(3)), ("2001:db8::ff00:42:8329", Some(22)), ("::ffff:1.2.3.4", Some(14)), ("fe80", None), (":", None)] {
+        for (text, len) in [
+            ("::1 -", Some(3)),
+            ("2001:db8::ff00:42:8329", Some(22)),
+            ("::ffff:1.2.3.4", Some(14)),
+            ("fe80", None),
+            (":", None),
+        ] {
             assert_eq!(v6(text.as_bytes()), len, "{text}");
         }
         assert_eq!(host(b"62.195.113.219 - "), Some((14, "ipv4")));

@@ -259,7 +259,9 @@ fn text(at: usize, len: usize) -> (Captured, usize) {
 /// A run of printable characters gives back what the literal behind it needs.
 fn limit(rest: &[u8], len: usize, following: &[Part]) -> usize {
     match following.first() {
-        Some(Part::Literal(literal)) => memchr::memmem::find(&rest[..(len + literal.len()).min(rest.len())], literal).unwrap_or(len),
+        Some(Part::Literal(literal)) => {
+            memchr::memmem::find(&rest[..(len + literal.len()).min(rest.len())], literal).unwrap_or(len)
+        }
         _ => len,
     }
 }
@@ -402,16 +404,14 @@ fn property_kind(property: &str) -> Result<Option<(String, Kind)>, String> {
         "syslogfacility-text" => Kind::FacilityText,
         "syslogseverity-text" | "syslogpriority-text" => Kind::SeverityText,
         "structured-data" => Kind::StructuredData,
-        "timestamp" | "timereported" | "timegenerated" => {
-            Kind::Time(match options.to_ascii_lowercase().as_str() {
-                "date-rfc3339" => TimeFormat::Rfc3339,
-                "date-mysql" => TimeFormat::Mysql,
-                "date-pgsql" => TimeFormat::Pgsql,
-                "date-unixtimestamp" => TimeFormat::Unix,
-                "date-subseconds" => TimeFormat::SubSeconds,
-                _ => TimeFormat::Rfc3164,
-            })
-        }
+        "timestamp" | "timereported" | "timegenerated" => Kind::Time(match options.to_ascii_lowercase().as_str() {
+            "date-rfc3339" => TimeFormat::Rfc3339,
+            "date-mysql" => TimeFormat::Mysql,
+            "date-pgsql" => TimeFormat::Pgsql,
+            "date-unixtimestamp" => TimeFormat::Unix,
+            "date-subseconds" => TimeFormat::SubSeconds,
+            _ => TimeFormat::Rfc3164,
+        }),
         "$now" | "$year" | "$month" | "$day" | "$hour" | "$hhour" | "$qhour" | "$minute" | "$bom" => Kind::Word(16),
         _ => return Err(format!("invalid rsyslog property: '{name}'")),
     };
@@ -433,9 +433,11 @@ mod tests {
             match value {
                 Captured::Text(range) => String::from_utf8_lossy(range.of(line.as_bytes())).into_owned(),
                 Captured::Number(number) => number.to_string(),
-                Captured::Record(parts) => {
-                    parts.iter().map(|(name, value)| format!("{name}:{}", show(value, line))).collect::<Vec<_>>().join(",")
-                }
+                Captured::Record(parts) => parts
+                    .iter()
+                    .map(|(name, value)| format!("{name}:{}", show(value, line)))
+                    .collect::<Vec<_>>()
+                    .join(","),
                 other => format!("{other:?}"),
             }
         }
@@ -452,12 +454,24 @@ mod tests {
         assert_eq!(read(TRADITIONAL, line).as_deref(), Some(expected));
         assert_eq!(read(TRADITIONAL, &format!("{line}\n")).as_deref(), Some(expected));
         let cases = [
-            ("%pri% %TIMEGENERATED:::date-rfc3339% x", "28 2014-02-10T12:58:59-08:00 x", "pri=facility:3,severity:4 timegenerated=1392065939000000000"),
-            ("<%pri%>%syslogtag% %msg% end", "<13>sshd[123]: hello end end", "pri=facility:1,severity:5 syslogtag=programname:sshd,pid:123 msg=hello end"),
+            (
+                "%pri% %TIMEGENERATED:::date-rfc3339% x",
+                "28 2014-02-10T12:58:59-08:00 x",
+                "pri=facility:3,severity:4 timegenerated=1392065939000000000",
+            ),
+            (
+                "<%pri%>%syslogtag% %msg% end",
+                "<13>sshd[123]: hello end end",
+                "pri=facility:1,severity:5 syslogtag=programname:sshd,pid:123 msg=hello end",
+            ),
             ("%pri-text% %syslogseverity-text%", "authpriv.info<86> WARNING", "pri-text=10 syslogseverity-text=4"),
             ("%structured-data%|%msg%", r#"[a b="]\""]|m"#, r#"structured-data=[a b="]\""] msg=m"#),
             ("%structured-data% %msg%", "- m", "msg=m"),
-            ("%timestamp:::date-unixtimestamp%,%fromhost-ip%", "1391794831,::1", "timestamp=1391794831000000000 fromhost-ip=::1"),
+            (
+                "%timestamp:::date-unixtimestamp%,%fromhost-ip%",
+                "1391794831,::1",
+                "timestamp=1391794831000000000 fromhost-ip=::1",
+            ),
             (r"%app-name%\042%procid%", "a*b", "app-name=a procid=b"),
         ];
         for (template, line, expected) in cases {

@@ -69,8 +69,18 @@ mod tests {
     fn agents_are_recognised() {
         let cases = [
             ("Mozilla/5.0 (Mobile; rv:29.0) Gecko/29.0 Firefox/29.0", Some("Firefox"), Some(29.0), Some("FirefoxOS")),
-            ("Mozilla/5.0 (X11; Linux x86_64) Chrome/31.0.1650.63 Safari/537.36", Some("Chrome"), Some(31.0), Some("Linux")),
-            ("Opera/9.80 (Windows NT 6.0) Presto/2.12.388 Version/12.14", Some("Opera"), Some(12.0), Some("Windows Vista")),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) Chrome/31.0.1650.63 Safari/537.36",
+                Some("Chrome"),
+                Some(31.0),
+                Some("Linux"),
+            ),
+            (
+                "Opera/9.80 (Windows NT 6.0) Presto/2.12.388 Version/12.14",
+                Some("Opera"),
+                Some(12.0),
+                Some("Windows Vista"),
+            ),
             ("Mozilla/5.0 (Macintosh) Version/8.0 Safari/600.3", Some("Safari"), Some(600.0), Some("Macintosh")),
             ("curl/7.29.0", None, None, None),
             ("Mozilla (Windows NT 6.1; Trident/7.0; rv:11.0; MSIE; )", Some("MSIE"), None, Some("Windows 7")),

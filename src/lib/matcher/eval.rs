@@ -48,9 +48,7 @@ fn field(test: &Test, value: Option<Value<'_>>, overruns: &AtomicU64) -> bool {
         (value, Test::Present(wanted)) => value.is_some() == *wanted,
         (Some(Value::String(bytes) | Value::Bytes(bytes)), _) => text(test, bytes, overruns),
         (Some(Value::Integer(number)), _) => integer(test, number),
-        (Some(Value::Double(number)), Test::Number(relation, wanted)) => {
-            relation.holds(wanted.order_of_double(number))
-        }
+        (Some(Value::Double(number)), Test::Number(relation, wanted)) => relation.holds(wanted.order_of_double(number)),
         (Some(Value::Bool(flag)), Test::Bool(wanted)) => flag == *wanted,
         _ => false,
     }

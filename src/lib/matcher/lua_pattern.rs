@@ -281,7 +281,8 @@ mod tests {
 
     #[test]
     fn sets_and_ends() {
-        let is_match = |pattern: &str, text: &str| LuaPattern::parse(pattern.as_bytes()).unwrap().is_match(text.as_bytes());
+        let is_match =
+            |pattern: &str, text: &str| LuaPattern::parse(pattern.as_bytes()).unwrap().is_match(text.as_bytes());
         assert_eq!(is_match("^[%d%.]+$", "10.2"), Some(true));
         assert_eq!(is_match("^[^a-c]+$", "xbz"), Some(false));
         assert_eq!(is_match("[]]", "a]"), Some(true));

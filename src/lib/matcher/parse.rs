@@ -89,11 +89,7 @@ fn and(input: &str, depth: usize) -> Parsed<'_, Expr> {
     Ok((rest, join(parts, Expr::And)))
 }
 
-fn chain<'a>(
-    input: &'a str,
-    operator: &str,
-    part: impl Fn(&'a str) -> Parsed<'a, Expr>,
-) -> Parsed<'a, Vec<Expr>> {
+fn chain<'a>(input: &'a str, operator: &str, part: impl Fn(&'a str) -> Parsed<'a, Expr>) -> Parsed<'a, Vec<Expr>> {
     let (mut rest, first) = part(input)?;
     let mut parts = vec![first];
     while let Some(after) = skip(rest).strip_prefix(operator) {
@@ -151,11 +147,22 @@ fn primary(input: &str, depth: usize) -> Parsed<'_, Expr> {
 
 fn unknown_word<'a>(input: &'a str, name: &str) -> Refusal<'a> {
     const WORDS: [&str; 12] = [
-        "Uuid", "Type", "Logger", "Payload", "EnvVersion", "Hostname", "Timestamp", "Severity", "Pid", "Fields", "TRUE",
+        "Uuid",
+        "Type",
+        "Logger",
+        "Payload",
+        "EnvVersion",
+        "Hostname",
+        "Timestamp",
+        "Severity",
+        "Pid",
+        "Fields",
+        "TRUE",
         "FALSE",
     ];
     if name.is_empty() {
-        let what = if input.starts_with('!') { "a variable or ( (there is no NOT)" } else { "a variable, TRUE, FALSE or (" };
+        let what =
+            if input.starts_with('!') { "a variable or ( (there is no NOT)" } else { "a variable, TRUE, FALSE or (" };
         return expected(input, what);
     }
     let nearest = WORDS.iter().map(|word| (distance(word, name), word)).min();

@@ -151,13 +151,8 @@ fn put_base64(buf: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn every_string_is_utf8(view: &MessageView<'_>) -> bool {
-    let headers = [
-        TextHeader::Type,
-        TextHeader::Logger,
-        TextHeader::Payload,
-        TextHeader::EnvVersion,
-        TextHeader::Hostname,
-    ];
+    let headers =
+        [TextHeader::Type, TextHeader::Logger, TextHeader::Payload, TextHeader::EnvVersion, TextHeader::Hostname];
     let utf8 = |text: &[u8]| std::str::from_utf8(text).is_ok();
     headers.iter().filter_map(|&header| view.text(header)).all(utf8)
         && view.fields().all(|field| {

@@ -114,3 +114,9 @@ fn generate(mut command: clap::Command, what: &str) -> ExitCode {
     clap_complete::generate(shell, &mut command, name, &mut out);
     ExitCode::SUCCESS
 }
+
+/// Reads seconds, with a fraction if need be.
+pub fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected seconds, such as 10 or 0.5".to_string())?;
+    std::time::Duration::try_from_secs_f64(seconds).map_err(|_| "expected seconds, such as 10 or 0.5".to_string())
+}

@@ -13,8 +13,8 @@ pub fn hostname() -> Vec<u8> {
 
 /// Reads a text file; errors name it.
 pub fn read_text(path: &Path) -> Result<String, Failure> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Failure::usage(format!("{}: {}", path.display(), describe(&error))))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| Failure::usage(format!("{}: {}", path.display(), describe(&error))))?;
     String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{}: not UTF-8 text", path.display())))
 }
 
@@ -38,4 +38,26 @@ pub fn load_keys(path: &Path) -> Result<Keys, Failure> {
         keys.insert(name, key.as_bytes());
     }
     Ok(keys)
+}
+
+/// A secret from a file, or from the environment; never from the command line, where every user sees it.
+pub fn read_secret(file: Option<&Path>, variable: &str, option: &str) -> Result<String, Failure> {
+    Ok(read_secrets(file, variable, option)?.swap_remove(0))
+}
+
+/// The same, one a line; there is at least one.
+pub fn read_secrets(file: Option<&Path>, variable: &str, option: &str) -> Result<Vec<String>, Failure> {
+    let text = match file {
+        Some(path) => read_text(path)?,
+        None => std::env::var(variable)
+            .map_err(|_| Failure::usage(format!("no token: name its file with {option}, or set {variable}")))?,
+    };
+    let secrets: Vec<String> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string).collect();
+    let printable = |secret: &String| secret.bytes().all(|byte| byte.is_ascii_graphic());
+    if secrets.is_empty() || !secrets.iter().all(printable) {
+        let place = file.map_or(variable.to_string(), |path| path.display().to_string());
+        return Err(Failure::usage(format!("{place}: no token in it, or one with blanks")));
+    }
+    Ok(secrets)
 }

@@ -10,15 +10,15 @@ mod report;
 mod run;
 mod signals;
 
-pub use args::{InputArgs, StatsArgs, main, parse_size};
+pub use args::{InputArgs, StatsArgs, main, parse_seconds, parse_size};
 pub use checkpoint::{Checkpoint, Committer, Mark};
-pub use config::{hostname, load_keys, read_text, read_toml};
+pub use config::{hostname, load_keys, read_secret, read_secrets, read_text, read_toml};
 pub use input::{Operand, open_operands};
-pub use output::Output;
+pub use output::{Output, stdout_fd};
 pub use progress::Progress;
 pub use report::{Stats, count_of, report, report_once, set_program, summarize};
 pub use run::{Flow, Ran, RunOptions, Stage, run};
-pub use signals::{Signals, Wake, WaitOn};
+pub use signals::{Signals, WaitOn, Wake};
 
 /// How a program ends; the meanings hold for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -90,8 +90,13 @@ impl Output {
     }
 
     pub fn fd(&self) -> BorrowedFd<'static> {
-        stdout()
+        stdout_fd()
     }
+}
+
+/// Standard output's descriptor, to be waited on.
+pub fn stdout_fd() -> BorrowedFd<'static> {
+    stdout()
 }
 
 fn wait_writable() {

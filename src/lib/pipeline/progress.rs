@@ -13,7 +13,9 @@ impl Progress {
         let watched = std::io::stderr().is_terminal() && !std::io::stdout().is_terminal();
         let Some(total) = total.filter(|&total| watched && total > 0) else { return Progress(None) };
         let bar = ProgressBar::new(total);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent}% {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:30} {percent}% {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+        {
             bar.set_style(style);
         }
         Progress(Some(bar))

@@ -239,7 +239,8 @@ impl Reader<'_> {
                 }
             }
             let fd = [operand.fd()];
-            let now = WaitOn { readable: &fd, timeout: Some(Duration::ZERO), ignore_stop: stopping, ..WaitOn::default() };
+            let now =
+                WaitOn { readable: &fd, timeout: Some(Duration::ZERO), ignore_stop: stopping, ..WaitOn::default() };
             if signals.wait(now) == Wake::Readable(0) {
                 return Ok(true);
             }

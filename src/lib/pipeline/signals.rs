@@ -88,10 +88,9 @@ impl Signals {
             // No events asked for: only that the other end was closed is told.
             fds.push(PollFd::from_borrowed_fd(output, PollFlags::empty()));
         }
-        let timeout = on.timeout.map(|timeout| Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos() as i64,
-        });
+        let timeout = on
+            .timeout
+            .map(|timeout| Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos() as i64 });
         let polled = poll(&mut fds, timeout.as_ref());
         let events: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
         if events[0].contains(PollFlags::IN) {

@@ -255,9 +255,8 @@ unsafe extern "C-unwind" fn read_message(state: State) -> c_int {
             b"size" => number(Some(view.bytes().len() as i64)),
             _ => {
                 let field = name.strip_prefix(b"Fields[").and_then(|rest| rest.strip_suffix(b"]"));
-                let value = field
-                    .and_then(|name| view.field(name, instance))
-                    .and_then(|field| field.values().nth(element));
+                let value =
+                    field.and_then(|name| view.field(name, instance)).and_then(|field| field.values().nth(element));
                 push_value(state, value);
             }
         }
@@ -322,12 +321,12 @@ unsafe extern "C-unwind" fn write_message(state: State) -> c_int {
             ffi::LUA_TNUMBER => write::NewValue::Number(ffi::lua_tonumber(state, 2)),
             ffi::LUA_TBOOLEAN => write::NewValue::Bool(ffi::lua_toboolean(state, 2) != 0),
             ffi::LUA_TNIL => write::NewValue::Delete,
-            _ => raise(
-                state,
-                "write_message() only accepts numeric, string, or boolean field values, or nil to delete",
-            ),
+            _ => {
+                raise(state, "write_message() only accepts numeric, string, or boolean field values, or nil to delete")
+            }
         };
-        let representation = if count >= 3 && ffi::lua_type(state, 3) != ffi::LUA_TNIL { check_bytes(state, 3) } else { b"" };
+        let representation =
+            if count >= 3 && ffi::lua_type(state, 3) != ffi::LUA_TNIL { check_bytes(state, 3) } else { b"" };
         let place = write::Place {
             instance: check_index(state, 4, c"field index must be >= 0"),
             element: check_index(state, 5, c"array index must be >= 0"),
@@ -656,7 +655,8 @@ impl Host {
             ..schema::Field::default()
         };
         put_bytes(out, 0x52, &field.encode_to_vec());
-        let field = schema::Field { name: b"decode_error".to_vec(), value_string: vec![text.to_vec()], ..Default::default() };
+        let field =
+            schema::Field { name: b"decode_error".to_vec(), value_string: vec![text.to_vec()], ..Default::default() };
         put_bytes(out, 0x52, &field.encode_to_vec());
     }
 }

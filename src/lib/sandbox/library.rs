@@ -87,11 +87,7 @@ unsafe fn build(state: State, compile: fn(&str) -> Result<Rc<dyn Grammar>, Strin
 }
 
 impl Host {
-    fn add_grammar(
-        &mut self,
-        text: &[u8],
-        compile: fn(&str) -> Result<Rc<dyn Grammar>, String>,
-    ) -> Result<(), String> {
+    fn add_grammar(&mut self, text: &[u8], compile: fn(&str) -> Result<Rc<dyn Grammar>, String>) -> Result<(), String> {
         if self.grammars.len() == MAX_GRAMMARS {
             return Err(format!("more than {MAX_GRAMMARS} grammars"));
         }
@@ -170,10 +166,11 @@ impl Host {
         let names = grammar.names();
         let captures = &self.captures.list;
         let name_of = |capture: &Capture| names.get(capture.name).map_or("", String::as_str);
-        let time = captures.iter().rev().find(|capture| name_of(capture) == "time").and_then(|capture| match capture.value {
-            Captured::Number(ns) => Some(ns as i64),
-            _ => None,
-        });
+        let time =
+            captures.iter().rev().find(|capture| name_of(capture) == "time").and_then(|capture| match capture.value {
+                Captured::Number(ns) => Some(ns as i64),
+                _ => None,
+            });
         let timestamp = self.in_zone(time.unwrap_or_else(|| now_ns() / 1_000_000_000 * 1_000_000_000));
         let mut builder = MessageBuilder::new(&mut self.out, &uuid::new_v4(), timestamp);
         if let Some(text) = message_type.or(original.text(TextHeader::Type)) {

@@ -23,15 +23,15 @@ mod write;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
-use mlua::ffi;
 use mlua::chunk::ChunkMode;
+use mlua::ffi;
 use mlua::{Lua, LuaOptions, StdLib};
 
 pub use decoder::{Decoded, Decoder};
 pub use host::ConfigValue;
 pub use scripts::{ModulePath, Script};
-pub use stage::{DecodeStage, OnFailure};
 pub use settings::{Limits, Section, Settings};
+pub use stage::{DecodeStage, OnFailure};
 
 use crate::message::Index;
 use host::Host;
@@ -129,12 +129,10 @@ impl Sandbox {
             })
             .map_err(plain)?;
             sandbox.state = state;
-            let find: mlua::Function = lua
-                .exec_raw((), |l| raw::push_function(l, find_module, host.cast()))
-                .map_err(plain)?;
-            let open: mlua::Function = lua
-                .exec_raw((), |l| raw::push_function(l, open_native, host.cast()))
-                .map_err(plain)?;
+            let find: mlua::Function =
+                lua.exec_raw((), |l| raw::push_function(l, find_module, host.cast())).map_err(plain)?;
+            let open: mlua::Function =
+                lua.exec_raw((), |l| raw::push_function(l, open_native, host.cast())).map_err(plain)?;
             let prelude = lua.load(include_str!("prelude.lua")).set_name("=prelude").set_mode(ChunkMode::Text);
             prelude.call::<()>((find, open)).map_err(plain)?;
             lua.gc_collect().map_err(plain)?;

@@ -198,12 +198,8 @@ impl Stage for DecodeStage {
 
     fn stats(&self, stats: &mut Stats) {
         stats.set("messages_out", self.messages + self.batch.messages).set("messages_rejected", self.failed);
-        let single: Vec<(String, Usage)> = self
-            .decoder
-            .iter()
-            .flat_map(Decoder::usage)
-            .map(|(name, usage)| (name.to_string(), usage))
-            .collect();
+        let single: Vec<(String, Usage)> =
+            self.decoder.iter().flat_map(Decoder::usage).map(|(name, usage)| (name.to_string(), usage)).collect();
         for (name, usage) in single.iter().chain(&self.usage) {
             stats.set(&format!("{name} max_memory"), usage.max_memory as u64);
             stats.set(&format!("{name} max_instructions"), usage.max_instructions);

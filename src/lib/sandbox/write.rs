@@ -32,12 +32,10 @@ pub fn write(message: &mut Message, name: &[u8], value: NewValue<'_>, representa
         (b"Payload", NewValue::Text(text)) => message.payload = Some(text.to_vec()),
         (b"EnvVersion", NewValue::Text(text)) => message.env_version = Some(text.to_vec()),
         (b"Hostname", NewValue::Text(text)) => message.hostname = Some(text.to_vec()),
-        (b"Uuid", NewValue::Text(text)) => {
-            match <[u8; 16]>::try_from(text).ok().or_else(|| uuid::parse(text)) {
-                Some(id) => message.uuid = id.to_vec(),
-                None => return false,
-            }
-        }
+        (b"Uuid", NewValue::Text(text)) => match <[u8; 16]>::try_from(text).ok().or_else(|| uuid::parse(text)) {
+            Some(id) => message.uuid = id.to_vec(),
+            None => return false,
+        },
         (b"Timestamp", NewValue::Number(number)) => message.timestamp = number as i64,
         (b"Timestamp", NewValue::Text(text)) => match timestamp(text) {
             Some(ns) => message.timestamp = ns,

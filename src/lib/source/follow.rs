@@ -394,7 +394,9 @@ impl Stream {
             Cutting::Records { splitter, max, keep_truncated } => {
                 Cutter::Records(Box::new(Records::new(splitter.clone(), *max, *keep_truncated)))
             }
-            Cutting::Frames { max_message } => Cutter::Frames { deframer: Box::new(Deframer::new(*max_message)), offset: 0 },
+            Cutting::Frames { max_message } => {
+                Cutter::Frames { deframer: Box::new(Deframer::new(*max_message)), offset: 0 }
+            }
         };
         Stream {
             path: path.to_path_buf(),
@@ -426,7 +428,8 @@ impl Stream {
             None => {
                 self.adopt(Content::open(&self.path)?, 0)?;
                 if from_end && !self.pollable {
-                    let end = self.content.as_ref().map_or(0, |content| content.file().metadata().map_or(0, |m| m.len()));
+                    let end =
+                        self.content.as_ref().map_or(0, |content| content.file().metadata().map_or(0, |m| m.len()));
                     self.seek(end)?;
                 }
                 Ok(())

@@ -4,13 +4,14 @@
 
 mod content;
 mod follow;
+pub mod listen;
 mod position;
 mod splitter;
 mod template;
 mod watch;
 
 pub use content::Content;
-pub use follow::{Commit, Cutting, Follower, FollowOptions};
+pub use follow::{Commit, Cutting, FollowOptions, Follower};
 pub use position::Position;
 pub use splitter::{Cut, Records, Splitter, Tail, unescape};
 pub use template::Template;

@@ -374,7 +374,11 @@ mod tests {
         ];
         for (splitter, input, expected) in cases {
             for chunk in [1, 2, 3, 1000] {
-                assert_eq!(cut(splitter.clone(), 100, false, input.as_bytes(), chunk), expected, "{splitter:?} by {chunk}");
+                assert_eq!(
+                    cut(splitter.clone(), 100, false, input.as_bytes(), chunk),
+                    expected,
+                    "{splitter:?} by {chunk}"
+                );
             }
         }
     }

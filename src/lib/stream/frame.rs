@@ -125,7 +125,10 @@ impl std::fmt::Display for Gap {
                 "skipped {bytes} bytes at offset {offset}: a message of {size} bytes is over --max-message-size"
             ),
             GapReason::Truncated => {
-                write!(f, "the input ends inside a record: the last {bytes} bytes, from offset {offset}, are incomplete")
+                write!(
+                    f,
+                    "the input ends inside a record: the last {bytes} bytes, from offset {offset}, are incomplete"
+                )
             }
         }
     }

@@ -1,0 +1,296 @@
+//! One HEC server: requests, and what its replies mean.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use super::event::Endpoint;
+use crate::message::uuid;
+
+/// Replies are short; a proxy's error page may be long.
+const MAX_REPLY: u64 = 1 << 20;
+
+/// How to reach a server.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// `https://host:8088`, with or without `/services/collector` and what follows it.
+    pub url: String,
+    pub token: String,
+    pub endpoint: Endpoint,
+    pub gzip: bool,
+    pub timeout: Duration,
+    /// Don't verify the server's certificate.
+    pub insecure: bool,
+    /// PEM file of the authorities that the server's certificate may come from.
+    pub ca: Option<PathBuf>,
+}
+
+/// What a reply to a batch means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Taken; to be acknowledged under that id where there is one.
+    Accepted { ack_id: Option<u64> },
+    /// Not now.
+    Retry { reason: String, after: Option<Duration> },
+    /// That event is bad. The ones before it were taken if there is an id to ask for.
+    BadEvent { number: usize, reason: String, ack_id: Option<u64> },
+    /// Too large, or something in it is bad: try with halves.
+    Split { reason: String },
+    /// It will never take anything from us: wrong token, wrong address.
+    Fatal { reason: String },
+}
+
+/// A connection pool to one server, for all threads.
+#[derive(Clone)]
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+    options: ClientOptions,
+}
+
+impl Client {
+    /// # Errors
+    /// When the address or the authorities' file can't be used.
+    pub fn new(options: ClientOptions) -> Result<Client, String> {
+        if !options.url.starts_with("http://") && !options.url.starts_with("https://") {
+            return Err(format!("{}: expected http://HOST:PORT or https://HOST:PORT", options.url));
+        }
+        let base =
+            options.url.split("/services/collector").next().unwrap_or_default().trim_end_matches('/').to_string();
+        let mut tls = TlsConfig::builder().disable_verification(options.insecure);
+        if let Some(path) = &options.ca {
+            let pem = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                    _ => None,
+                })
+                .collect();
+            if certificates.is_empty() {
+                return Err(format!("{}: no certificate in PEM form", path.display()));
+            }
+            tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
+        }
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            // The token must not be carried to another host.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_global(Some(options.timeout))
+            .user_agent(concat!("heka-hec/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls.build())
+            .build();
+        Ok(Client { agent: config.new_agent(), base, options })
+    }
+
+    /// Sends a body of events.
+    pub fn send(&self, body: &[u8], query: &str, channel: &str) -> Reply {
+        let path = match self.options.endpoint {
+            Endpoint::Event => "event",
+            Endpoint::Raw => "raw",
+        };
+        let content_type = match self.options.endpoint {
+            Endpoint::Event => "application/json",
+            Endpoint::Raw => "text/plain; charset=utf-8",
+        };
+        let url = format!("{}/services/collector/{path}{query}", self.base);
+        let mut request = self
+            .agent
+            .post(&url)
+            .header("Authorization", format!("Splunk {}", self.options.token))
+            .header("X-Splunk-Request-Channel", channel)
+            .header("Content-Type", content_type);
+        let sent = if self.options.gzip {
+            request = request.header("Content-Encoding", "gzip");
+            request.send(&gzip(body)[..])
+        } else {
+            request.send(body)
+        };
+        match sent {
+            Ok(response) => judge(&mut Received::read(response)),
+            Err(error) => self.unreachable(&error),
+        }
+    }
+
+    /// Which of these batches the indexers have. The outer error is fatal, the inner one passes.
+    pub fn ask(&self, channel: &str, ids: &[u64]) -> Result<Result<Vec<u64>, String>, String> {
+        let body = serde_json::json!({ "acks": ids }).to_string();
+        let sent = self
+            .agent
+            .post(&format!("{}/services/collector/ack?channel={channel}", self.base))
+            .header("Authorization", format!("Splunk {}", self.options.token))
+            .header("X-Splunk-Request-Channel", channel)
+            .header("Content-Type", "application/json")
+            .send(body.as_bytes());
+        let received = match sent {
+            Ok(response) => Received::read(response),
+            Err(error) => {
+                return match self.unreachable(&error) {
+                    Reply::Fatal { reason } => Err(reason),
+                    _ => Ok(Err(error.to_string())),
+                };
+            }
+        };
+        match (received.status, received.code()) {
+            (200, _) => {
+                let acks = received.json.get("acks").and_then(Json::as_object);
+                let mut done = Vec::new();
+                for (id, told) in acks.into_iter().flatten() {
+                    if told == &Json::Bool(true)
+                        && let Ok(id) = id.parse()
+                    {
+                        done.push(id);
+                    }
+                }
+                Ok(Ok(done))
+            }
+            (_, Some(14)) => Err(format!("{}: drop --ack, or turn acknowledgement on for the token", received.words())),
+            (_, Some(1..=4 | 10 | 11 | 28)) | (401 | 403 | 404, _) => Err(received.words()),
+            _ => Ok(Err(received.words())),
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Reply {
+        let text = error.to_string();
+        let certificate = text.to_ascii_lowercase().contains("certificate");
+        if certificate {
+            let reason =
+                format!("{}: {text} (--ca FILE names the authority; --insecure goes on without verifying)", self.base);
+            return Reply::Fatal { reason };
+        }
+        if matches!(error, ureq::Error::BadUri(_) | ureq::Error::Http(_)) {
+            return Reply::Fatal { reason: format!("{}: {text}", self.base) };
+        }
+        Reply::Retry { reason: format!("{}: {text}", self.base), after: None }
+    }
+}
+
+/// A new channel's name.
+pub fn new_channel() -> String {
+    uuid::format(&uuid::new_v4()).map_or_else(String::new, |text| String::from_utf8_lossy(&text).into_owned())
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
+    // Writing into memory can't fail.
+    let _ = encoder.write_all(body);
+    encoder.finish().unwrap_or_default()
+}
+
+/// A reply, taken apart. Nothing in it is trusted: a proxy may answer with anything.
+struct Received {
+    status: u16,
+    json: Json,
+    retry_after: Option<Duration>,
+    location: Option<String>,
+}
+
+impl Received {
+    fn read(mut response: ureq::http::Response<ureq::Body>) -> Received {
+        let header =
+            |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_string);
+        let retry_after = header("retry-after").and_then(|text| retry_after(&text));
+        let location = header("location");
+        let status = response.status().as_u16();
+        let text = response.body_mut().with_config().limit(MAX_REPLY).read_to_vec().unwrap_or_default();
+        Received { status, json: serde_json::from_slice(&text).unwrap_or(Json::Null), retry_after, location }
+    }
+
+    fn code(&self) -> Option<u64> {
+        self.json.get("code").and_then(Json::as_u64)
+    }
+
+    fn ack_id(&self) -> Option<u64> {
+        self.json.get("ackId").and_then(Json::as_u64)
+    }
+
+    fn bad_event(&self) -> Option<usize> {
+        let number = self.json.get("invalid-event-number")?;
+        let number = number.as_array().and_then(|list| list.first()).unwrap_or(number);
+        usize::try_from(number.as_u64()?).ok()
+    }
+
+    /// The server's own words.
+    fn words(&self) -> String {
+        let text = self.json.get("text").and_then(Json::as_str);
+        match (text, self.code()) {
+            (Some(text), Some(code)) => format!("the server says: {text} (code {code}, HTTP {})", self.status),
+            _ => format!("the server answers HTTP {}", self.status),
+        }
+    }
+}
+
+/// Seconds, or an HTTP date.
+fn retry_after(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let time = jiff::fmt::strtime::parse("%a, %d %b %Y %H:%M:%S GMT", text.trim()).ok()?.to_datetime().ok()?;
+    let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    Duration::try_from(time.duration_since(jiff::Timestamp::now())).ok().or(Some(Duration::ZERO))
+}
+
+fn judge(received: &mut Received) -> Reply {
+    let reason = received.words();
+    let ack_id = received.ack_id();
+    let retry = |reason| Reply::Retry { reason, after: received.retry_after };
+    // An HTTP status as `code` (unknown paths) is no code of HEC's.
+    match (received.status, received.code().filter(|&code| code < 100)) {
+        (200..=299, _) => Reply::Accepted { ack_id },
+        (_, Some(1..=4 | 10 | 11 | 14 | 16 | 21 | 22 | 28)) => Reply::Fatal { reason },
+        (_, Some(6 | 7 | 12 | 13 | 15)) => match received.bad_event() {
+            // Splunk names the event after the one whose index it refused.
+            Some(number) if received.code() == Some(7) => {
+                Reply::BadEvent { number: number.saturating_sub(1), reason, ack_id }
+            }
+            Some(number) => Reply::BadEvent { number, reason, ack_id },
+            None => Reply::Split { reason },
+        },
+        (_, Some(8 | 9 | 23 | 26 | 27)) => retry(reason),
+        (408 | 425 | 429 | 500..=599, _) => retry(reason),
+        (400 | 413, _) => Reply::Split { reason },
+        (300..=399, _) => {
+            let to = received.location.take().unwrap_or_default();
+            Reply::Fatal {
+                reason: format!("{reason}: it redirects to {to}, where the token is not sent; name that --url"),
+            }
+        }
+        _ => Reply::Fatal { reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_are_judged_by_status_and_code() {
+        let judged = |status, json: &str| {
+            judge(&mut Received {
+                status,
+                json: serde_json::from_str(json).unwrap_or(Json::Null),
+                retry_after: None,
+                location: None,
+            })
+        };
+        assert_eq!(judged(200, r#"{"text":"Success","code":0,"ackId":7}"#), Reply::Accepted { ack_id: Some(7) });
+        assert_eq!(judged(200, r#"{"text":"full","code":24}"#), Reply::Accepted { ack_id: None });
+        assert_eq!(judged(200, ""), Reply::Accepted { ack_id: None });
+        assert!(matches!(judged(403, r#"{"text":"Invalid token","code":4}"#), Reply::Fatal { .. }));
+        assert!(matches!(judged(503, r#"{"text":"Server is busy","code":9}"#), Reply::Retry { .. }));
+        assert!(matches!(judged(502, "<html>"), Reply::Retry { .. }));
+        assert!(matches!(judged(404, r#"{"text":"not found","code":404}"#), Reply::Fatal { .. }));
+        let bad = r#"{"text":"Invalid data format","code":6,"invalid-event-number":3}"#;
+        assert!(matches!(judged(400, bad), Reply::BadEvent { number: 3, .. }));
+        let bad = r#"{"text":"Incorrect index","code":7,"invalid-event-number":[1]}"#;
+        assert!(matches!(judged(400, bad), Reply::BadEvent { number: 0, .. }));
+        assert!(matches!(judged(413, ""), Reply::Split { .. }));
+        assert!(matches!(judged(301, ""), Reply::Fatal { .. }));
+        assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
+        assert_eq!(retry_after("Sun, 09 Feb 2014 16:46:36 GMT"), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon"), None);
+    }
+}

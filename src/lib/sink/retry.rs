@@ -1,0 +1,44 @@
+//! How long to wait before the next attempt.
+
+use std::time::Duration;
+
+use crate::message::uuid::random_u64;
+
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(30);
+/// A server's Retry-After is honoured up to here.
+const LONGEST_TOLD: Duration = Duration::from_secs(300);
+
+/// Exponential backoff with full jitter: many clients of a server that comes back must not return at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// After one more failure; what the server said wins.
+    pub fn next(&mut self, retry_after: Option<Duration>) -> Duration {
+        let ceiling = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
+        self.failures += 1;
+        match retry_after {
+            Some(told) => told.min(LONGEST_TOLD),
+            None => ceiling.mul_f64((random_u64() >> 11) as f64 / (1u64 << 53) as f64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_ceiling_and_the_server_wins() {
+        let mut backoff = Backoff::default();
+        for failures in 0..20u32 {
+            let ceiling = Duration::from_millis(250 << failures.min(10)).min(LONGEST);
+            assert!(backoff.next(None) <= ceiling);
+        }
+        assert_eq!(backoff.next(Some(Duration::from_secs(7))), Duration::from_secs(7));
+        assert_eq!(backoff.next(Some(Duration::from_secs(7_000))), LONGEST_TOLD);
+    }
+}

@@ -1,0 +1,75 @@
+//! One thread that writes what all connections receive, and says when it is written.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc::{Receiver, Sender, channel, error::TryRecvError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::pipeline::{Failure, Output};
+
+/// Frames on their way to standard output.
+pub struct Submission {
+    frames: Vec<u8>,
+    messages: u64,
+    /// Called when the frames have been written; not called when that fails.
+    written: Box<dyn FnOnce() + Send>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Where connections hand their frames to.
+#[derive(Clone)]
+pub struct Writer {
+    submissions: Sender<Submission>,
+    room: Arc<Semaphore>,
+    capacity: usize,
+}
+
+/// How a writer ended: what it wrote, or why it could not go on.
+pub type Written = Result<(u64, u64), Failure>;
+
+impl Writer {
+    /// Starts the thread. At most `capacity` bytes wait to be written; more wait in their connections.
+    pub fn start(capacity: usize) -> Result<(Writer, JoinHandle<Written>), Failure> {
+        let mut out = Output::frames()?;
+        let (submissions, mut receiver) = channel(1024);
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || write(&mut receiver, &mut out));
+        let thread = thread.map_err(|error| Failure::failed(format!("no thread could be started: {error}")))?;
+        let capacity = capacity.clamp(1, u32::MAX as usize >> 3);
+        Ok((Writer { submissions, room: Arc::new(Semaphore::new(capacity)), capacity }, thread))
+    }
+
+    /// Hands frames over; waits while too much is queued. False when nothing can be written any more.
+    pub async fn submit(&self, frames: Vec<u8>, messages: u64, written: impl FnOnce() + Send + 'static) -> bool {
+        // One that is larger than everything allowed takes all of it.
+        let size = frames.len().clamp(1, self.capacity) as u32;
+        let Ok(room) = self.room.clone().acquire_many_owned(size).await else { return false };
+        let submission = Submission { frames, messages, written: Box::new(written), _room: room };
+        self.submissions.send(submission).await.is_ok()
+    }
+}
+
+fn write(receiver: &mut Receiver<Submission>, out: &mut Output) -> Written {
+    let mut messages = 0;
+    // Ends when every connection has let go of its sender.
+    while let Some(first) = receiver.blocking_recv() {
+        let mut next = Some(first);
+        let mut written = Vec::new();
+        while let Some(submission) = next {
+            out.buf().extend_from_slice(&submission.frames);
+            messages += submission.messages;
+            written.push((submission.written, submission._room));
+            // What else is there goes out in the same block.
+            let more = out.buf().len() < 256 * 1024;
+            next = match more.then(|| receiver.try_recv()) {
+                Some(Ok(submission)) => Some(submission),
+                Some(Err(TryRecvError::Empty | TryRecvError::Disconnected)) | None => None,
+            };
+        }
+        out.flush()?;
+        for (tell, _room) in written {
+            tell();
+        }
+    }
+    Ok((messages, out.bytes_written()))
+}
