@@ -256,6 +256,10 @@ impl Follower {
         let mut read = cut.0 > 0;
         if !finished {
             read |= self.look_for_another(place, out)?;
+        } else if stream.change() == Change::Replaced {
+            // The rest of a file that was renamed since the last run; now the one that has its name.
+            stream.ended = !stream.reopen();
+            read = true;
         }
         self.count(cut);
         Ok(read)
@@ -648,6 +652,9 @@ impl Stream {
 
     /// What has become of the file's name.
     fn change(&self) -> Change {
+        if self.pollable {
+            return Change::None;
+        }
         let Ok(there) = fs::metadata(&self.path) else { return Change::None };
         let Some(content) = &self.content else { return Change::Replaced };
         if (there.dev(), there.ino()) != (self.device, self.inode) {
