@@ -24,7 +24,7 @@ use crate::sink::{Backoff, Ticket, Window};
 use crate::stream::{Deframer, Frame, Step, put_frame};
 
 /// How often the checkpoint is written while batches keep being delivered.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
+const COMMIT_EVERY: Duration = Duration::from_millis(250);
 /// Acks are asked for that soon, then at growing intervals while nothing is acknowledged.
 const FIRST_ASK: Duration = Duration::from_millis(250);
 /// Ids in one question.
