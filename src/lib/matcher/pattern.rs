@@ -12,14 +12,14 @@ use super::lua_pattern::LuaPattern;
 pub(super) enum Pattern {
     Prefix(Vec<u8>),
     Suffix(Vec<u8>),
-    Contains(Finder<'static>),
+    Contains(Box<Finder<'static>>),
     Regex(Regex),
     Lua(LuaPattern),
 }
 
 impl Pattern {
     pub fn contains(text: &[u8]) -> Pattern {
-        Pattern::Contains(Finder::new(text).into_owned())
+        Pattern::Contains(Box::new(Finder::new(text).into_owned()))
     }
 
     pub fn lua(text: &[u8]) -> Result<Pattern, &'static str> {

@@ -593,7 +593,7 @@ mod tests {
     fn events_before_a_bad_one_are_taken() {
         let good = r#"{"event":"a"} {"event":{"b":1}}"#;
         let cases = [
-            (format!("{good}"), None),
+            (good.to_string(), None),
             (format!("[{}]", good.replace("} {", "},{")), None),
             (format!("{good} {{}}"), Some((EVENT_REQUIRED, Some(2)))),
             (format!("{good} {{\"event\":\"\"}}"), Some((EVENT_BLANK, Some(2)))),

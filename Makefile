@@ -1,0 +1,37 @@
+PREFIX ?= /usr/local
+DESTDIR ?=
+PROGRAMS = heka-tail heka-listen heka-decode heka-match heka-cat heka-hec
+
+.PHONY: build demo test install bench docs
+
+build:
+	cargo build --release
+
+demo:
+	sh examples/demo.sh
+
+test:
+	sh tests/run.sh
+
+bench:
+	cargo bench
+	bash benches/ratios.sh
+
+# Man pages and completions, from the argument definitions.
+docs: build
+	mkdir -p man completions
+	set -e; for program in $(PROGRAMS); do \
+		target/release/$$program --generate man > man/$$program.1; \
+		target/release/$$program --generate bash > completions/$$program.bash; \
+		target/release/$$program --generate zsh > completions/_$$program; \
+		target/release/$$program --generate fish > completions/$$program.fish; \
+	done
+
+install: build
+	set -e; for program in $(PROGRAMS); do \
+		install -Dm755 target/release/$$program $(DESTDIR)$(PREFIX)/bin/$$program; \
+		install -Dm644 man/$$program.1 $(DESTDIR)$(PREFIX)/share/man/man1/$$program.1; \
+		install -Dm644 completions/$$program.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program; \
+		install -Dm644 completions/_$$program $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$program; \
+		install -Dm644 completions/$$program.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$program.fish; \
+	done

@@ -1,0 +1,102 @@
+//! What happens to every message: framing, scanning, matching, building, decoding. Throughput is in messages a second.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use heka::grammar::{Captures, Grammar, access_log};
+use heka::matcher::Matcher;
+use heka::message::{Index, MessageView};
+use heka::sandbox::{Decoder, Limits, ModulePath, Script, Settings, prepare_process};
+use heka::source::Template;
+use heka::stream::{Deframer, Frame, Step};
+
+const LINE: &[u8] = br#"62.195.113.219 - - [10/Jan/2014:07:04:56 -0800] "GET /v1/recovery_email/status HTTP/1.1" 200 82 "-" "Mozilla/5.0 (Mobile; rv:29.0) Gecko/29.0 Firefox/29.0""#;
+
+fn frame() -> Vec<u8> {
+    let template = Template {
+        message_type: b"logfile".to_vec(),
+        logger: b"access.log".to_vec(),
+        hostname: b"web1.example.com".to_vec(),
+        ..Template::default()
+    };
+    let mut buf = Vec::new();
+    template.encode().put_frame(&mut buf, 1_700_000_000_000_000_000, LINE, None);
+    buf
+}
+
+fn decode(code: &str) -> impl FnMut(&[u8], Index) -> usize {
+    prepare_process();
+    let settings = Settings {
+        script: Script { name: "bench.lua".into(), code: code.into() },
+        limits: Limits::default(),
+        config: Default::default(),
+        modules: ModulePath::default(),
+        strict_nil: false,
+    };
+    let mut decoder = Decoder::new(&[settings]).expect("the script loads");
+    move |message, index| {
+        let mut size = 0;
+        decoder.decode(message, index, &mut |made, _| size += made.len()).expect("the script runs");
+        size
+    }
+}
+
+fn hot_paths(c: &mut Criterion) {
+    let raw = frame();
+    let parsed = Frame::parse(&raw).expect("a frame");
+    let (message, index) = (parsed.message(), parsed.view().index());
+    let mut group = c.benchmark_group("message");
+    group.throughput(Throughput::Elements(1));
+
+    let block = raw.repeat(200);
+    let mut deframer = Deframer::new(1 << 20);
+    group.throughput(Throughput::Elements(200));
+    group.bench_function("deframe", |b| {
+        b.iter(|| {
+            deframer.restart();
+            deframer.space()[..block.len()].copy_from_slice(&block);
+            deframer.filled(block.len());
+            let mut count = 0;
+            while let Step::Frame(_) = deframer.step() {
+                count += 1;
+            }
+            count
+        })
+    });
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("scan", |b| b.iter(|| MessageView::new(std::hint::black_box(message)).is_some()));
+
+    for expression in
+        ["Type == 'x'", "Payload =~ /recovery/", "Payload =~ /rec[a-z]+y/", "Fields[status] >= 500 || Severity < 4"]
+    {
+        let matcher = Matcher::parse(expression).expect("an expression");
+        let view = parsed.view();
+        group.bench_function(format!("match {expression}").replace('/', "_"), |b| b.iter(|| matcher.matches(&view)));
+    }
+
+    let encoded = Template::default().encode();
+    let mut buf = Vec::new();
+    group.bench_function("frame a line", |b| {
+        b.iter(|| {
+            buf.clear();
+            encoded.put_frame(&mut buf, 1, LINE, None);
+            buf.len()
+        })
+    });
+
+    let grammar = access_log::nginx(access_log::NGINX_COMBINED).expect("a format");
+    let mut captures = Captures::default();
+    group.bench_function("nginx grammar", |b| b.iter(|| grammar.matches(LINE, &mut captures)));
+
+    let mut nothing = decode("function process_message() return 0 end");
+    group.bench_function("lua call", |b| b.iter(|| nothing(message, index)));
+    let mut table = decode(
+        "local g = require 'common_log_format'.build_nginx_grammar('$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"')
+         local m = {} function process_message() local f = g:match(read_message('Payload')) m.Timestamp = f.time f.time = nil m.Fields = f inject_message(m) return 0 end",
+    );
+    group.bench_function("lua decoder through a table", |b| b.iter(|| table(message, index)));
+    let mut shipped = decode(include_str!("../lua/decoders/nginx_access.lua"));
+    group.bench_function("nginx_access.lua", |b| b.iter(|| shipped(message, index)));
+    group.finish();
+}
+
+criterion_group!(benches, hot_paths);
+criterion_main!(benches);

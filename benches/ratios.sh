@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Whole programs against yardsticks, in one run on the same data: CPU seconds (user + system), the least of five runs.
+# Machines are noisy and differ: it is the ratios that count.
+#   bash benches/ratios.sh [LINES]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+lines=${1:-1000000}
+sh tests/need.sh lua5.1=lua5.1 cc=gcc make=make
+lua5.1 -e 'require "lpeg"' 2>/dev/null || sh tests/need.sh no-lpeg=lua-lpeg
+cargo build --release --quiet
+PATH=$PWD/target/release:$PATH
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+awk -v lines="$lines" -v seed=1 -f benches/generate.awk > "$work/access.log"
+heka-tail "$work/access.log" > "$work/tail.hpb"
+
+# Least CPU time of five runs, in milliseconds.
+cpu() {
+    local best=999999999 user system total
+    for _ in 1 2 3 4 5; do
+        { TIMEFORMAT='%U %S'; time "$@" > /dev/null; } 2> "$work/time"
+        read -r user system < <(tail -n 1 "$work/time")
+        total=$(awk -v u="$user" -v s="$system" 'BEGIN { printf "%d", (u + s) * 1000 }')
+        [ "$total" -lt "$best" ] && best=$total
+    done
+    [ "$best" -gt 0 ] || best=1
+    echo "$best"
+}
+
+row() { # what, its ms, yardstick, its ms, wanted
+    awk -v what="$1" -v a="$2" -v yard="$3" -v b="$4" -v wanted="$5" -v lines="$lines" 'BEGIN {
+        printf "%-44s %7d ms  %6.0f ns/line  %5.2f x %s (%d ms)  wanted: %s\n", what, a, a * 1e6 / lines, a / b, yard, b, wanted }'
+}
+
+none() { heka-match "Type == 'x'" "$work/tail.hpb" || true; }
+echo "$lines lines, $(du -m "$work/access.log" | cut -f1) MiB; as messages $(du -m "$work/tail.hpb" | cut -f1) MiB"
+wc_log=$(cpu wc -l "$work/access.log")
+wc_hpb=$(cpu wc -l "$work/tail.hpb")
+row "heka-tail" "$(cpu heka-tail "$work/access.log")" "wc -l" "$wc_log" "at most 4"
+row "heka-match \"Type == 'x'\"" "$(cpu none)" "wc -l" "$wc_hpb" "at most 3"
+row "heka-cat -c" "$(cpu heka-cat -c "$work/tail.hpb")" "wc -l" "$wc_hpb" "at most 3"
+lpeg=$(cpu lua5.1 benches/nginx_lpeg.lua "$work/access.log")
+decode=$(cpu heka-decode --lua nginx_access.lua "$work/tail.hpb")
+awk -v a="$decode" -v b="$lpeg" -v lines="$lines" 'BEGIN {
+    printf "%-44s %7d ms  %6.0f ns/line  %5.1f times the lines per CPU second of lua5.1 + lpeg (%d ms)  wanted: at least 4\n",
+        "heka-decode --lua nginx_access.lua", a, a * 1e6 / lines, b / a, b }'
+
+# Peak memory must not depend on the length of the stream.
+peak() { # runs a command and prints its VmHWM in KiB, polled while it lives
+    "$@" > /dev/null & local pid=$! peak=0 now
+    while now=$(awk '/VmHWM/ { print $2 }' "/proc/$pid/status" 2>/dev/null) && [ -n "$now" ]; do peak=$now; sleep 0.02; done
+    wait "$pid" || true
+    echo "$peak"
+}
+times() { for _ in 1 2 3 4 5 6 7 8 9 10; do cat "$1"; done; }
+times "$work/access.log" > "$work/ten.log"
+times "$work/tail.hpb" > "$work/ten.hpb"
+echo "peak memory in KiB, $lines lines / ten times as many (wanted: under 32768, flat)"
+echo "heka-tail    $(peak heka-tail "$work/access.log") / $(peak heka-tail "$work/ten.log")"
+echo "heka-match   $(peak heka-match "Type == 'x'" "$work/tail.hpb") / $(peak heka-match "Type == 'x'" "$work/ten.hpb")"
+echo "heka-cat     $(peak heka-cat -c "$work/tail.hpb") / $(peak heka-cat -c "$work/ten.hpb")"
+echo "heka-decode  $(peak heka-decode --lua nginx_access "$work/tail.hpb") / $(peak heka-decode --lua nginx_access "$work/ten.hpb")"

@@ -1,0 +1,24 @@
+complete -c heka-hec -l max-message-size -d 'Skip, and report, messages that are longer (K, M and G are powers of 1024)' -r
+complete -c heka-hec -l url -d 'The server, such as https://splunk.example.com:8088' -r
+complete -c heka-hec -l token-file -d 'File with the token; without it the environment variable HEKA_HEC_TOKEN' -r -F
+complete -c heka-hec -l endpoint -d 'Send JSON events, or the payloads as lines of text' -r -f -a "event\t''
+raw\t''"
+complete -c heka-hec -l index -d 'Splunk index for the events [default: the token\'s]' -r
+complete -c heka-hec -l ack-interval -d 'Longest time between two questions for acks' -r
+complete -c heka-hec -l ack-timeout -d 'Send a batch again that is not acknowledged in that time' -r
+complete -c heka-hec -l max-batch-events -d 'Events in a request' -r
+complete -c heka-hec -l max-batch-bytes -d 'Bytes in a request, before compression' -r
+complete -c heka-hec -l batch-age -d 'Send a batch that is not full after that time' -r
+complete -c heka-hec -l in-flight -d 'Requests at a time' -r
+complete -c heka-hec -l max-in-flight-bytes -d 'Stop reading while so many bytes of messages are sent or wait for their ack' -r
+complete -c heka-hec -l max-attempts -d 'Attempts for a batch; 0 is for ever [default: for ever if the source can read again, else 5]' -r
+complete -c heka-hec -l backup -d 'Append messages that are given up to this file, as a stream that heka-hec can send later' -r -F
+complete -c heka-hec -l checkpoint -d 'Commit the cursors of what is delivered to this file, for a source that resumes from it' -r -F
+complete -c heka-hec -l timeout -d 'Time-out of a request; the server may need long to take a batch' -r
+complete -c heka-hec -l ca -d 'PEM file of the authorities that may have signed the server\'s certificate' -r -F
+complete -c heka-hec -l ack -d 'Wait for indexer acknowledgement; what is not acknowledged is sent again'
+complete -c heka-hec -l gzip -d 'Compress requests'
+complete -c heka-hec -l insecure -d 'Don\'t verify the server\'s certificate'
+complete -c heka-hec -l stats -d 'End with one line of counters in JSON on stderr (SIGUSR1 prints it at any time)'
+complete -c heka-hec -s h -l help -d 'Print help'
+complete -c heka-hec -s V -l version -d 'Print version'

@@ -1,0 +1,89 @@
+//! The project itself: generated files are fresh, installing works, every program explains itself.
+
+mod common;
+
+use std::path::Path;
+
+use common::{Workdir, binaries};
+
+const PROGRAMS: [&str; 6] = ["heka-tail", "heka-listen", "heka-decode", "heka-match", "heka-cat", "heka-hec"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn man_pages_and_completions_are_what_the_programs_say() {
+    let dir = Workdir::new();
+    let mut stale = Vec::new();
+    for program in PROGRAMS {
+        let kinds = [
+            ("man", format!("man/{program}.1")),
+            ("bash", format!("completions/{program}.bash")),
+            ("zsh", format!("completions/_{program}")),
+            ("fish", format!("completions/{program}.fish")),
+        ];
+        for (kind, file) in kinds {
+            let generated = dir.sh(&format!("{program} --generate {kind}")).ok().stdout;
+            if std::fs::read(root().join(&file)).unwrap_or_default() != generated {
+                stale.push(file);
+            }
+        }
+    }
+    assert!(stale.is_empty(), "stale, run `make docs`: {stale:?}");
+}
+
+#[test]
+fn every_program_explains_itself() {
+    let dir = Workdir::new();
+    for program in PROGRAMS {
+        let help = dir.sh(&format!("{program} --help")).ok();
+        assert!(help.text().contains("Examples:"), "{program}");
+        assert!(dir.sh(&format!("{program} -h")).ok().text().contains("Usage:"), "{program}");
+        assert_eq!(
+            dir.sh(&format!("{program} --version")).ok().text(),
+            format!("{program} {}\n", env!("CARGO_PKG_VERSION"))
+        );
+        dir.sh(&format!("{program} --no-such-option x")).fails(2, "unexpected argument '--no-such-option'");
+    }
+    dir.sh("heka-cat --generate rtf").fails(2, "--generate takes man, bash, zsh or fish");
+}
+
+#[test]
+fn every_program_is_in_the_readme_the_makefile_and_this_test() {
+    let programs: Vec<String> = std::fs::read_dir(root().join("src/bin"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let (readme, makefile) = (read("README.md"), read("Makefile"));
+    for program in &programs {
+        assert!(PROGRAMS.contains(&program.as_str()), "{program}");
+        assert!(readme.contains(program) && makefile.contains(program), "{program}");
+        assert!(binaries().join(program).exists());
+    }
+    assert_eq!(programs.len(), PROGRAMS.len());
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap()
+}
+
+#[test]
+fn the_commands_of_the_readme_work() {
+    let dir = Workdir::new();
+    std::fs::copy(root().join("examples/access.log"), dir.path("access.log")).unwrap();
+    let readme = read("README.md");
+    let mut count = 0;
+    for block in readme.split("```sh\n").skip(1) {
+        let script = block.split("```").next().unwrap();
+        // Blocks that build, install or need a server of the reader's are for the reader.
+        if !script.starts_with("heka-") || script.contains("splunk.example.com") || script.contains(" -f") {
+            continue;
+        }
+        let ran = dir.sh(script);
+        assert!(ran.status.success() && ran.stderr.is_empty(), "{script}\n{}", ran.stderr);
+        assert!(!ran.stdout.is_empty(), "{script}");
+        count += 1;
+    }
+    assert!(count >= 3, "{count} commands only");
+}
