@@ -1,6 +1,8 @@
 //! Checkpoint files: how far each stream has been delivered.
 //!
-//!     {"streams":{"/var/log/nginx/access.log":{"sequence":90210,"position":"…base64…"}}}
+//! ```json
+//! {"streams":{"/var/log/nginx/access.log":{"sequence":90210,"position":"…base64…"}}}
+//! ```
 //!
 //! Written whole to a temporary name, synced, renamed: a crash leaves the old one or the new one.
 

@@ -1,6 +1,8 @@
 //! How messages flow: frames one after the other, each a record separator, a header and a message.
 //!
-//!     0x1e  header_length:u8  header  0x1f  message
+//! ```text
+//! 0x1e  header_length:u8  header  0x1f  message
+//! ```
 //!
 //! This room knows bytes, headers and digests; it never opens a file and knows nothing of sources or sinks.
 

@@ -1,7 +1,9 @@
 //! Batches on their way: collected here, sent by threads, acknowledged later, committed in order.
 //!
-//!     open → ready → sending → (acks off) delivered
-//!                       └→ waiting for its ack → delivered
+//! ```text
+//! open → ready → sending → (acks off) delivered
+//!                   └→ waiting for its ack → delivered
+//! ```
 //!
 //! The thread that reads input fills the open batch. Sending threads take ready ones; one more thread asks for acks.
 //! All share one [`State`]. A batch that fails goes back to ready, to be sent after its backoff.
