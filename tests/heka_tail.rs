@@ -161,6 +161,14 @@ fn a_checkpoint_resumes_where_the_last_run_stopped() {
     assert!(found == ["4"] || found == ["4", "5"], "{found:?}");
     let rest = tail("");
     assert_eq!([found, rest].concat(), ["4", "5"]);
+    // Rotated twice, the older one compressed: each in its turn.
+    dir.append("app.log", "6\n");
+    dir.sh(
+        "gzip app.log.1 && mv app.log.1.gz app.log.3.gz && mv app.log app.log.2 && sleep 0.02 && echo 7 > app.log.1",
+    )
+    .ok();
+    dir.sh("sleep 0.02 && echo 8 > app.log").ok();
+    assert_eq!(tail(""), ["6", "7", "8"]);
     // Overwritten by other content: read from its beginning, and said.
     dir.write("app.log", "other\n");
     let ran = dir.sh("heka-tail --checkpoint ck app.log");

@@ -17,43 +17,7 @@ $time_local, $time_iso8601 and $msec set the Timestamp; every other variable bec
 
 local clf = require "common_log_format"
 
-local grammar = clf.build_nginx_grammar(read_config("log_format")
-    or '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"')
-local msg_type = read_config("type")
-local transform = read_config("user_agent_transform")
-local keep = read_config("user_agent_keep")
-local conditional = read_config("user_agent_conditional")
-local payload_keep = read_config("payload_keep")
+local log_format = read_config("log_format")
+    or '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 
-local msg = { Type = msg_type }
-
--- With the user agent to be looked at, the captures have to become a table first.
-local function process_with_transform()
-    local line = read_message("Payload")
-    local fields = grammar:match(line)
-    if not fields then return -1 end
-
-    -- Assigned every time: nothing of the line before may show through.
-    msg.Timestamp = fields.time
-    fields.time = nil
-    msg.Payload = payload_keep and line or nil
-
-    if fields.http_user_agent then
-        local browser, version, system = clf.normalize_user_agent(fields.http_user_agent)
-        fields.user_agent_browser = browser
-        fields.user_agent_version = version
-        fields.user_agent_os = system
-        if not keep and not (conditional and not browser) then fields.http_user_agent = nil end
-    end
-
-    msg.Fields = fields
-    inject_message(msg)
-    return 0
-end
-
-local function process()
-    if grammar:inject(msg_type, payload_keep) then return 0 end
-    return -1
-end
-
-process_message = transform and process_with_transform or process
+process_message = require "web_access" (clf.build_nginx_grammar(log_format))

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use heka::pipeline::{self, Exit, Failure, Signals, StatsArgs, WaitOn, Wake, parse_size};
 use heka::source::listen::hec::{Hec, HecOptions};
-use heka::source::listen::{Writer, acceptor};
+use heka::source::listen::{Counts, Writer, acceptor};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,9 +69,11 @@ fn run(args: Args) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::failed(format!("no event loop: {error}")))?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let counts = writer.counts();
     // Signals, and a reader of ours that goes away, end the service.
+    let shown = counts.clone();
     std::thread::spawn(move || {
-        wait_for_stop();
+        wait_for_stop(&shown);
         let _ = stop.send(true);
     });
     runtime.block_on(async {
@@ -91,16 +93,19 @@ fn run(args: Args) -> Result<Exit, Failure> {
         Ok(())
     })?;
     // The last writer is gone with the services: what was queued is written, then the thread ends.
-    let (messages, bytes) = written.join().map_err(|_| Failure::failed("the writing thread has panicked"))??;
+    written.join().map_err(|_| Failure::failed("the writing thread has panicked"))??;
     if args.stats.stats {
-        pipeline::Stats::default().set("messages_out", messages).set("bytes_out", bytes).print();
+        counts.stats().print();
     }
     Ok(Exit::Success)
 }
 
-fn wait_for_stop() {
+fn wait_for_stop(counts: &Counts) {
     let Some(signals) = Signals::get() else { return };
     loop {
+        if signals.take_statistics_request() {
+            counts.stats().print();
+        }
         let on = WaitOn { output: Some(pipeline::stdout_fd()), ..WaitOn::default() };
         if matches!(signals.wait(on), Wake::Stop | Wake::OutputClosed) {
             return;

@@ -10,6 +10,8 @@ const DECODERS: [(&str, &str); 3] = [
     ("rsyslog", include_str!("../../../lua/decoders/rsyslog.lua")),
 ];
 
+const MODULES: [(&str, &str); 1] = [("web_access", include_str!("../../../lua/modules/web_access.lua"))];
+
 /// A script's text and the name that its errors show.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -69,6 +71,9 @@ impl ModulePath {
                 Ok(code) => return Ok((code, file.display().to_string())),
                 Err(_) => tried.push_str(&format!("\n\tno file '{}'", file.display())),
             }
+        }
+        if let Some((name, code)) = MODULES.iter().find(|(name, _)| *name == module) {
+            return Ok((code.as_bytes().to_vec(), format!("{name}.lua")));
         }
         if tried.is_empty() {
             tried = format!("\n\tno file '{relative}'");

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::{Decoded, Decoder, Settings, Terminated, Usage};
 use crate::pipeline::{Exit, Failure, Flow, Output, Stage, Stats, report_once};
-use crate::stream::{Deframer, Frame, Step, put_frame};
+use crate::stream::{Frame, Frames, put_frame};
 
 /// Bytes of frames that a worker gets at a time.
 const JOB: usize = 128 * 1024;
@@ -275,22 +275,12 @@ fn work(chain: &[Settings], jobs: &Receiver<Vec<u8>>, batches: &Sender<Batch>) {
             return;
         }
     };
-    let mut deframer = Deframer::new(usize::MAX / 2);
     while let Ok(job) = jobs.recv() {
         let mut batch = Batch { out: Vec::with_capacity(job.len() * 2), ..Batch::default() };
-        let mut rest = &job[..];
-        while !rest.is_empty() {
-            let space = deframer.space();
-            let part = rest.len().min(space.len());
-            space[..part].copy_from_slice(&rest[..part]);
-            deframer.filled(part);
-            rest = &rest[part..];
-            while let Step::Frame(frame) = deframer.step() {
-                if batch.terminated.is_none()
-                    && let Err(Terminated(reason)) = batch.decode(&mut decoder, &frame)
-                {
-                    batch.terminated = Some(reason);
-                }
+        for frame in Frames(&job) {
+            if let Err(Terminated(reason)) = batch.decode(&mut decoder, &frame) {
+                batch.terminated = Some(reason);
+                break;
             }
         }
         batch.usage = decoder.usage().map(|(name, usage)| (name.to_string(), usage)).collect();

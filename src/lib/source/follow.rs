@@ -258,7 +258,8 @@ impl Follower {
             read |= self.look_for_another(place, out)?;
         } else if stream.change() == Change::Replaced {
             // The rest of a file that was renamed since the last run; now the one that has its name.
-            stream.ended = !stream.reopen();
+            let next = stream.next_file();
+            stream.ended = !stream.reopen(&next);
             read = true;
         }
         self.count(cut);
@@ -285,7 +286,8 @@ impl Follower {
                     format!("{}: file truncated; reading it from its beginning", stream.path.display())
                 });
                 let cut = stream.cut(Tail::End, out)?;
-                let reopened = stream.reopen();
+                let path = stream.path.clone();
+                let reopened = stream.reopen(&path);
                 self.count(cut);
                 Ok(reopened)
             }
@@ -296,7 +298,8 @@ impl Follower {
                     return Ok(false);
                 }
                 let cut = stream.cut(Tail::End, out)?;
-                let reopened = stream.reopen();
+                let next = stream.next_file();
+                let reopened = stream.reopen(&next);
                 if reopened {
                     let path = stream.path.clone();
                     self.watch.add(&path);
@@ -311,8 +314,9 @@ impl Follower {
         self.committed_at = Instant::now();
         if let Commit::Source(checkpoint) = &mut self.options.commit {
             for stream in &self.streams {
-                if let Some(mark) = stream.mark() {
-                    checkpoint.advance(&mark.as_ref(&stream.name));
+                if let Some(sent) = stream.sent {
+                    let mut position = Vec::new();
+                    checkpoint.advance(&cursor_at(sent, &stream.name, stream.base, &stream.rest, &mut position));
                 }
             }
             checkpoint.save()?;
@@ -373,18 +377,6 @@ struct Stream {
     sent: Option<u64>,
     /// An encoded position without its offset.
     rest: Vec<u8>,
-}
-
-/// A cursor that owns its position.
-struct OwnedMark {
-    sequence: u64,
-    position: Vec<u8>,
-}
-
-impl OwnedMark {
-    fn as_ref<'a>(&'a self, stream: &'a str) -> CursorRef<'a> {
-        CursorRef { stream: stream.as_bytes(), sequence: self.sequence, position: &self.position }
-    }
 }
 
 impl Stream {
@@ -525,14 +517,6 @@ impl Stream {
         position.encode_rest(&mut self.rest);
     }
 
-    fn mark(&self) -> Option<OwnedMark> {
-        let offset = self.sent?;
-        let mut position = Vec::with_capacity(40);
-        put_varint(&mut position, offset);
-        position.extend_from_slice(&self.rest);
-        Some(OwnedMark { sequence: self.base + offset, position })
-    }
-
     /// Reads a block; `None` when it would block, or when there is no file.
     fn read(&mut self) -> io::Result<Option<usize>> {
         let Some(content) = &mut self.content else { return Ok(Some(0)) };
@@ -579,14 +563,7 @@ impl Stream {
                         if self.pollable {
                             self.template.put_frame(out.buf(), timestamp, payload, None);
                         } else {
-                            position.clear();
-                            put_varint(&mut position, end);
-                            position.extend_from_slice(&self.rest);
-                            let cursor = CursorRef {
-                                stream: self.name.as_bytes(),
-                                sequence: self.base + end,
-                                position: &position,
-                            };
+                            let cursor = cursor_at(end, &self.name, self.base, &self.rest, &mut position);
                             self.template.put_frame(out.buf(), timestamp, payload, Some(&cursor));
                         }
                         out.filled()?;
@@ -612,14 +589,7 @@ impl Stream {
                     match deframer.step() {
                         Step::Frame(frame) => {
                             let end = frame_end(frame.raw().len(), &mut self.sent);
-                            position.clear();
-                            put_varint(&mut position, end);
-                            position.extend_from_slice(&self.rest);
-                            let cursor = CursorRef {
-                                stream: self.name.as_bytes(),
-                                sequence: self.base + end,
-                                position: &position,
-                            };
+                            let cursor = cursor_at(end, &self.name, self.base, &self.rest, &mut position);
                             let cursor = (!self.pollable).then_some(cursor);
                             put_passed_frame(out.buf(), frame.header_bytes(), frame.message(), cursor);
                             out.filled()?;
@@ -669,10 +639,26 @@ impl Stream {
         if there.len() < self.read_offset() || !same { Change::Truncated } else { Change::None }
     }
 
-    /// Begins the file that has the name now; false when it can't be opened (yet).
-    fn reopen(&mut self) -> bool {
+    /// The file after the one at hand: the one that has the name now, unless it was rotated several times since.
+    /// Then the oldest of those that are newer than ours comes first.
+    fn next_file(&self) -> PathBuf {
+        let modified = |metadata: &fs::Metadata| (metadata.mtime(), metadata.mtime_nsec());
+        let ours = self.content.as_ref().and_then(|content| content.file().metadata().ok());
+        let Some(ours) = ours else { return self.path.clone() };
+        let name = self.path.file_name().unwrap_or_default().as_encoded_bytes();
+        siblings(&self.path)
+            .into_iter()
+            .filter(|file| is_rotated(file.file_name().unwrap_or_default().as_encoded_bytes(), name))
+            .filter_map(|file| Some((fs::metadata(&file).ok()?, file)))
+            .filter(|(metadata, _)| metadata.ino() != ours.ino() && modified(metadata) > modified(&ours))
+            .min_by_key(|(metadata, _)| modified(metadata))
+            .map_or_else(|| self.path.clone(), |(_, file)| file)
+    }
+
+    /// Begins another file; false when it can't be opened (yet).
+    fn reopen(&mut self, file: &Path) -> bool {
         let base = self.base + self.read_offset();
-        let opened = Content::open(&self.path).and_then(|content| self.adopt(content, base));
+        let opened = Content::open(file).and_then(|content| self.adopt(content, base));
         match opened {
             Ok(()) => true,
             Err(error) => {
@@ -686,6 +672,15 @@ impl Stream {
             }
         }
     }
+}
+
+/// The cursor of a record that ends at an offset of the file at hand.
+#[inline]
+fn cursor_at<'a>(end: u64, stream: &'a str, base: u64, rest: &[u8], position: &'a mut Vec<u8>) -> CursorRef<'a> {
+    position.clear();
+    put_varint(position, end);
+    position.extend_from_slice(rest);
+    CursorRef { stream: stream.as_bytes(), sequence: base + end, position }
 }
 
 /// Frames follow each other without a gap of their own: the end of one is the end of the last plus its length.
@@ -732,6 +727,14 @@ fn siblings(path: &Path) -> Vec<PathBuf> {
         .collect();
     siblings.sort();
     siblings
+}
+
+/// Whether a name is what rotation makes of another: `.1`, `.2.gz`, `-20140210`, `-20140210.gz` behind it.
+fn is_rotated(file: &[u8], name: &[u8]) -> bool {
+    let Some(suffix) = file.strip_prefix(name) else { return false };
+    let suffix = suffix.strip_suffix(b".gz").unwrap_or(suffix);
+    let digits = suffix.strip_prefix(b".").or(suffix.strip_prefix(b"-")).unwrap_or_default();
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
 /// The absolute path, or its hash where that would not fit into a cursor beside the position.

@@ -96,6 +96,23 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// The frames of a buffer that holds whole frames, one after the other, and nothing else.
+pub struct Frames<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Frame<'a>;
+
+    fn next(&mut self) -> Option<Frame<'a>> {
+        if self.0.first() != Some(&RECORD) {
+            return None;
+        }
+        let Head::Complete { header_len, total, index } = examine(self.0, usize::MAX / 2) else { return None };
+        let (raw, rest) = self.0.split_at(total);
+        self.0 = rest;
+        Some(Frame { raw, header_len, index })
+    }
+}
+
 /// Bytes between records that are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {

@@ -12,7 +12,7 @@ mod sign;
 mod write;
 
 pub use cursor::{CursorRef, MAX_CURSOR_SIZE};
-pub use frame::{Deframer, Frame, Gap, GapReason, Header, Step};
+pub use frame::{Deframer, Frame, Frames, Gap, GapReason, Header, Step};
 pub use sign::{Hash, Keys, Refused, Signer, verify};
 pub use write::put_frame;
 

@@ -23,7 +23,7 @@ use crate::message::{encode_canonical, now_ns, schema};
 use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Mark, Output, Signals, Stage, Stats, report, report_once};
 use crate::sink::window::save;
 use crate::sink::{Backoff, Ticket, Window};
-use crate::stream::{Deframer, Frame, Step, put_frame};
+use crate::stream::{Frame, Frames, put_frame};
 
 /// How often the checkpoint is written while batches keep being delivered.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
@@ -427,7 +427,7 @@ impl Shared {
 
     fn make_body(&self, frames: &[u8]) -> Vec<u8> {
         let mut body = Vec::with_capacity(frames.len());
-        for_each_frame(frames, |frame| self.event.put(&frame.view(), &mut body));
+        Frames(frames).for_each(|frame| self.event.put(&frame.view(), &mut body));
         body
     }
 
@@ -504,7 +504,9 @@ impl Shared {
     fn take_out(&self, state: &mut State, part: Part, number: usize, reason: &str, taken: Option<(String, u64)>) {
         let mut places = Vec::with_capacity(part.events + 1);
         places.push(0);
-        for_each_frame(&part.frames, |frame| places.push(places.last().unwrap_or(&0) + frame.raw().len()));
+        for frame in Frames(&part.frames) {
+            places.push(places.last().unwrap_or(&0) + frame.raw().len());
+        }
         let (Some(&from), Some(&to)) = (places.get(number), places.get(number + 1)) else {
             return self.split(state, part, reason);
         };
@@ -552,13 +554,7 @@ impl Shared {
             return window.delivered(part.ticket, checkpoint.as_mut());
         }
         let half = part.events / 2;
-        let (mut place, mut count) = (0, 0);
-        for_each_frame(&part.frames, |frame| {
-            if count < half {
-                place += frame.raw().len();
-            }
-            count += 1;
-        });
+        let place: usize = Frames(&part.frames).take(half).map(|frame| frame.raw().len()).sum();
         let piece = |frames: &[u8], events: usize| Part {
             frames: frames.to_vec(),
             events,
@@ -589,12 +585,10 @@ impl Shared {
     /// Writes messages to the backup, with the reason in them, and syncs it.
     fn bury(&self, state: &mut State, frames: &[u8], attempts: u32, reason: &str) {
         let mut out = Vec::with_capacity(frames.len() + 256);
-        let mut count = 0;
-        for_each_frame(frames, |frame| {
-            count += 1;
-            put_dead_letter(frame, attempts, reason, &mut out);
-        });
-        state.counts.dead_lettered += count;
+        for frame in Frames(frames) {
+            state.counts.dead_lettered += 1;
+            put_dead_letter(&frame, attempts, reason, &mut out);
+        }
         report_once("events that the server will not take", || match &state.backup {
             Some(_) => format!("{reason}; the event went to the backup"),
             None => format!("{reason}; the event was left out (--backup FILE would keep it)"),
@@ -693,21 +687,6 @@ impl Shared {
             report_once("batches that were not acknowledged in time", || {
                 "a batch was not acknowledged in time and is sent again".to_string()
             });
-        }
-    }
-}
-
-/// Calls `each` for every frame of a buffer that holds whole frames only.
-fn for_each_frame(mut frames: &[u8], mut each: impl FnMut(&Frame<'_>)) {
-    let mut deframer = Deframer::new(usize::MAX / 2);
-    while !frames.is_empty() {
-        let space = deframer.space();
-        let part = frames.len().min(space.len());
-        space[..part].copy_from_slice(&frames[..part]);
-        deframer.filled(part);
-        frames = &frames[part..];
-        while let Step::Frame(frame) = deframer.step() {
-            each(&frame);
         }
     }
 }

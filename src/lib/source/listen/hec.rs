@@ -570,7 +570,7 @@ fn parse_raw(body: &[u8], query: Option<&str>, peer: SocketAddr) -> Parsed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{Deframer, Frame, Step};
+    use crate::stream::{Frame, Frames};
     use proptest::prelude::*;
 
     fn peer() -> SocketAddr {
@@ -578,15 +578,7 @@ mod tests {
     }
 
     fn payloads(parsed: &Parsed) -> Vec<String> {
-        let mut deframer = Deframer::new(1 << 20);
-        let space = deframer.space();
-        space[..parsed.frames.len()].copy_from_slice(&parsed.frames);
-        deframer.filled(parsed.frames.len());
-        let mut texts = Vec::new();
-        while let Step::Frame(frame) = deframer.step() {
-            texts.push(String::from_utf8_lossy(frame.view().payload()).into_owned());
-        }
-        texts
+        Frames(&parsed.frames).map(|frame| String::from_utf8_lossy(frame.view().payload()).into_owned()).collect()
     }
 
     #[test]

@@ -7,4 +7,4 @@ mod tls;
 mod writer;
 
 pub use tls::acceptor;
-pub use writer::{Submission, Writer};
+pub use writer::{Counts, Writer};

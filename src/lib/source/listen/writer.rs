@@ -1,15 +1,16 @@
 //! One thread that writes what all connections receive, and says when it is written.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::pipeline::{Failure, Output};
+use crate::pipeline::{Failure, Output, Stats};
 
 /// Frames on their way to standard output.
-pub struct Submission {
+struct Submission {
     frames: Vec<u8>,
     messages: u64,
     /// Called when the frames have been written; not called when that fails.
@@ -23,20 +24,41 @@ pub struct Writer {
     submissions: Sender<Submission>,
     room: Arc<Semaphore>,
     capacity: usize,
+    counts: Arc<Counts>,
 }
 
-/// How a writer ended: what it wrote, or why it could not go on.
-pub type Written = Result<(u64, u64), Failure>;
+/// What a writer has written.
+#[derive(Default)]
+pub struct Counts {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counts {
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        stats.set("messages_out", self.messages.load(Ordering::Relaxed));
+        stats.set("bytes_out", self.bytes.load(Ordering::Relaxed));
+        stats
+    }
+}
 
 impl Writer {
     /// Starts the thread. At most `capacity` bytes wait to be written; more wait in their connections.
-    pub fn start(capacity: usize) -> Result<(Writer, JoinHandle<Written>), Failure> {
+    pub fn start(capacity: usize) -> Result<(Writer, JoinHandle<Result<(), Failure>>), Failure> {
         let mut out = Output::frames()?;
         let (submissions, mut receiver) = channel(1024);
-        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || write(&mut receiver, &mut out));
+        let counts = Arc::new(Counts::default());
+        let counted = counts.clone();
+        let run = move || write(&mut receiver, &mut out, &counted);
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(run);
         let thread = thread.map_err(|error| Failure::failed(format!("no thread could be started: {error}")))?;
         let capacity = capacity.clamp(1, u32::MAX as usize >> 3);
-        Ok((Writer { submissions, room: Arc::new(Semaphore::new(capacity)), capacity }, thread))
+        Ok((Writer { submissions, room: Arc::new(Semaphore::new(capacity)), capacity, counts }, thread))
+    }
+
+    pub fn counts(&self) -> Arc<Counts> {
+        self.counts.clone()
     }
 
     /// Hands frames over; waits while too much is queued. False when nothing can be written any more.
@@ -49,12 +71,12 @@ impl Writer {
     }
 }
 
-fn write(receiver: &mut Receiver<Submission>, out: &mut Output) -> Written {
-    let mut messages = 0;
+fn write(receiver: &mut Receiver<Submission>, out: &mut Output, counts: &Counts) -> Result<(), Failure> {
     // Ends when every connection has let go of its sender.
     while let Some(first) = receiver.blocking_recv() {
         let mut next = Some(first);
         let mut written = Vec::new();
+        let mut messages = 0;
         while let Some(submission) = next {
             out.buf().extend_from_slice(&submission.frames);
             messages += submission.messages;
@@ -67,9 +89,11 @@ fn write(receiver: &mut Receiver<Submission>, out: &mut Output) -> Written {
             };
         }
         out.flush()?;
+        counts.messages.fetch_add(messages, Ordering::Relaxed);
+        counts.bytes.store(out.bytes_written(), Ordering::Relaxed);
         for (tell, _room) in written {
             tell();
         }
     }
-    Ok((messages, out.bytes_written()))
+    Ok(())
 }
