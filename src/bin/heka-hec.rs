@@ -79,7 +79,7 @@ struct Args {
     in_flight: usize,
 
     /// Stop reading while so many bytes of messages are sent or wait for their ack
-    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = parse_size)]
+    #[arg(long, value_name = "BYTES", default_value = "12M", value_parser = parse_size)]
     max_in_flight_bytes: usize,
 
     /// Attempts for a batch; 0 is for ever [default: for ever if the source can read again, else 5]

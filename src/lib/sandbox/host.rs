@@ -40,6 +40,8 @@ pub struct Host {
     /// The message as it came, once it was changed.
     original: Vec<u8>,
     next_field: usize,
+    /// The message at hand, while a table is encoded.
+    set_aside: Vec<u8>,
     /// The payload buffer; it lives across calls.
     payload: Vec<u8>,
     /// Injected messages, one after the other, and where each ends.
@@ -66,6 +68,7 @@ impl Host {
             edited: false,
             original: Vec::new(),
             next_field: 0,
+            set_aside: Vec::new(),
             payload: Vec::new(),
             out: Vec::new(),
             ends: Vec::new(),
@@ -630,13 +633,16 @@ unsafe extern "C-unwind" fn inject_message(state: State) -> c_int {
 
 impl Host {
     unsafe fn inject_table(&mut self, state: State) -> Result<(), &'static str> {
-        // Encoding writes into the host while it reads the message at hand: that one is set aside meanwhile.
-        // If a Lua error (no memory) ends the call, the message is gone with it, and the sandbox ends anyway.
-        let message = std::mem::take(&mut self.message);
-        let inherit = self.index.map(|index| MessageView::with_index(&message, index));
-        // SAFETY: the table is argument 1.
-        let result = unsafe { encode::message(state, 1, self, inherit) };
-        self.message = message;
+        // Encoding writes into the host while it reads the message at hand, so that one is set aside meanwhile. It
+        // stays in the host: a Lua error (no memory) may end this call at any point.
+        std::mem::swap(&mut self.message, &mut self.set_aside);
+        // SAFETY: nothing touches `set_aside` until the view's last use; the table is argument 1.
+        let result = unsafe {
+            let bytes = std::slice::from_raw_parts(self.set_aside.as_ptr(), self.set_aside.len());
+            let inherit = self.index.map(|index| MessageView::with_index(bytes, index));
+            encode::message(state, 1, self, inherit)
+        };
+        std::mem::swap(&mut self.message, &mut self.set_aside);
         result
     }
 

@@ -251,12 +251,15 @@ impl Sender {
         if self.open.events == 0 {
             return Ok(());
         }
-        let open = std::mem::take(&mut self.open);
+        let mut open = std::mem::take(&mut self.open);
+        // Buffers grow by doubling, and these are kept until the ack: half of a window would be air.
+        open.frames.shrink_to_fit();
+        open.body.shrink_to_fit();
         let mut state = self.shared.lock();
         let size = open.frames.len();
         let mut drain_until = None;
         while state.fatal.is_none()
-            && (state.ready.len() >= 2 * self.in_flight
+            && (state.ready.len() >= self.in_flight
                 || (state.bytes > 0 && state.bytes + size > self.max_in_flight_bytes))
         {
             if stop_requested() && *drain_until.get_or_insert_with(|| Instant::now() + DRAIN) < Instant::now() {
