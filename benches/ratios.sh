@@ -59,4 +59,13 @@ echo "peak memory in KiB, $lines lines / ten times as many (wanted: under 32768,
 echo "heka-tail    $(peak heka-tail "$work/access.log") / $(peak heka-tail "$work/ten.log")"
 echo "heka-match   $(peak heka-match "Type == 'x'" "$work/tail.hpb") / $(peak heka-match "Type == 'x'" "$work/ten.hpb")"
 echo "heka-cat     $(peak heka-cat -c "$work/tail.hpb") / $(peak heka-cat -c "$work/ten.hpb")"
+printf 'token\n' > "$work/token"
+heka-listen --hec 127.0.0.1:0 --token-file "$work/token" > /dev/null 2> "$work/listen" & listen=$!
+until grep -q 'HEC at' "$work/listen"; do sleep 0.1; done
+url=http://$(sed -n 's/.*HEC at //p' "$work/listen")
+for size in tail ten; do
+    echo "heka-hec --ack, $size.hpb: $(peak heka-hec --ack --url "$url" --token-file "$work/token" "$work/$size.hpb")," \
+        "heka-listen: $(awk '/VmHWM/ { print $2 }' "/proc/$listen/status")"
+done
+kill "$listen"
 echo "heka-decode  $(peak heka-decode --lua nginx_access "$work/tail.hpb") / $(peak heka-decode --lua nginx_access "$work/ten.hpb")"

@@ -304,6 +304,21 @@ fn acks_are_waited_for_and_batches_sent_again_when_they_do_not_come() {
 }
 
 #[test]
+fn statistics_come_on_request_while_the_server_is_down() {
+    let dir = Workdir::new();
+    let down = Scripted::new(|_, _| (503, String::new()));
+    dir.write("token", "s3cret\n");
+    dir.write("in.log", "1\n2\n");
+    let mut pipe = dir.start(&format!(
+        "heka-tail in.log | heka-hec --url http://127.0.0.1:{} --token-file token > /dev/null",
+        down.port
+    ));
+    assert!(pipe.stderr_line().contains("the server answers HTTP 503"));
+    pipe.signal("-USR1");
+    assert!(pipe.stderr_line().contains("\"events_delivered\":0"));
+}
+
+#[test]
 fn a_quiet_log_is_shipped_at_once() {
     let dir = Workdir::new();
     let (_listen, port) = dir.listen("", "out.hpb");

@@ -64,6 +64,14 @@ fn every_program_is_in_the_readme_the_makefile_and_this_test() {
     assert_eq!(programs.len(), PROGRAMS.len());
 }
 
+#[test]
+fn the_demo_delivers_every_line() {
+    let dir = Workdir::new();
+    let ran = dir.sh(&format!("sh {}/examples/demo.sh", root().display()));
+    assert!(ran.text().contains("200 lines sent, 200 events received"), "{}{}", ran.text(), ran.stderr);
+    assert!(ran.status.success() && ran.stderr.is_empty(), "{}", ran.stderr);
+}
+
 fn read(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap()
 }

@@ -4,5 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 sh tests/need.sh cc=gcc make=make curl=curl xxd=xxd script=bsdutils setpriv=util-linux \
     nginx=nginx-light apache2=apache2 rsyslogd=rsyslog logger=bsdutils
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 # The release profile is what users run, and shares its build with the demo.
-exec cargo test --release --no-fail-fast "$@"
+{ cargo test --release --no-fail-fast "$@" 2>&1 || touch "$work/failed"; } | tee "$work/log"
+awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$work/log"
+[ ! -e "$work/failed" ]

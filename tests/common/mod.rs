@@ -89,7 +89,7 @@ impl Workdir {
     pub fn start(&self, script: &str) -> Background {
         use std::os::unix::process::CommandExt;
         // bash must outlive a signal to the group, to wait for the pipeline.
-        let mut command = self.command(&format!("trap : TERM INT; {script}"));
+        let mut command = self.command(&format!("trap : TERM INT USR1; {script}"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         Background { child: command.spawn().unwrap() }
     }

@@ -16,7 +16,7 @@ pub use config::{hostname, load_keys, read_secret, read_secrets, read_text, read
 pub use input::{Operand, open_operands};
 pub use output::{Output, stdout_fd};
 pub use progress::Progress;
-pub use report::{Stats, count_of, report, report_once, set_program, summarize};
+pub use report::{Stats, report, report_gap, report_once, set_program, summarize};
 pub use run::{Flow, Ran, RunOptions, Stage, run};
 pub use signals::{Signals, WaitOn, Wake};
 

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::{Mutex, OnceLock};
 
+use crate::stream::Gap;
+
 static PROGRAM: OnceLock<String> = OnceLock::new();
-static SEEN: Mutex<Option<HashMap<&'static str, u64>>> = Mutex::new(None);
+/// How often each kind came, and how many of them are reported.
+static SEEN: Mutex<Option<HashMap<&'static str, (u64, u64)>>> = Mutex::new(None);
 
 /// Sets the name that begins every line.
 pub fn set_program(name: &str) {
@@ -33,29 +36,33 @@ pub fn report(message: &str) {
 
 /// The first of its kind is reported, later ones are only counted (see [`summarize`]).
 pub fn report_once(kind: &'static str, message: impl FnOnce() -> String) {
+    report_some(kind, 1, message);
+}
+
+/// A gap in a stream: each is reported, unless there are so many that nobody would read them.
+pub fn report_gap(source: &str, gap: &Gap) {
+    report_some("gaps in a stream", 10, || format!("{source}: {gap}"));
+}
+
+fn report_some(kind: &'static str, limit: u64, message: impl FnOnce() -> String) {
     let count = {
         let Ok(mut seen) = SEEN.lock() else { return };
-        let count = seen.get_or_insert_default().entry(kind).or_insert(0);
-        *count += 1;
-        *count
+        let seen = seen.get_or_insert_default().entry(kind).or_insert((0, limit));
+        seen.0 += 1;
+        seen.0
     };
-    if count == 1 {
+    if count <= limit {
         report(&message());
     }
 }
 
-/// How often that kind was reported.
-pub fn count_of(kind: &'static str) -> u64 {
-    SEEN.lock().ok().and_then(|seen| seen.as_ref().and_then(|seen| seen.get(kind).copied())).unwrap_or(0)
-}
-
-/// At the end: how many of each kind came after the first.
+/// At the end: how many of each kind were not reported.
 pub fn summarize() {
     let Some(seen) = SEEN.lock().ok().and_then(|mut seen| seen.take()) else { return };
-    let mut kinds: Vec<_> = seen.into_iter().filter(|(_, count)| *count > 1).collect();
+    let mut kinds: Vec<_> = seen.into_iter().filter(|(_, (count, limit))| count > limit).collect();
     kinds.sort();
-    for (kind, count) in kinds {
-        report(&format!("{kind}: {} more", count - 1));
+    for (kind, (count, limit)) in kinds {
+        report(&format!("{kind}: {} more", count - limit));
     }
 }
 

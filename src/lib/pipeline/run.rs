@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::input::Operand;
-use super::{Exit, Failure, InputArgs, Output, Progress, Signals, Stats, StatsArgs, WaitOn, Wake, report, report_once};
+use super::{Exit, Failure, InputArgs, Output, Progress, Signals, Stats, StatsArgs, WaitOn, Wake, report, report_gap};
 use crate::source::Watch;
 use crate::stream::{Deframer, Frame, Step};
 
@@ -190,7 +190,7 @@ impl Reader<'_> {
                     }
                     Step::Gap(gap) => {
                         self.counters.skipped += gap.bytes;
-                        report_once("gaps in a stream", || format!("{}: {gap}", operand.name()));
+                        report_gap(&operand.name(), &gap);
                     }
                     Step::Incomplete => break,
                 }

@@ -17,7 +17,7 @@ use super::template::{Encoded, Template};
 use super::watch::{Changed, Watch};
 use crate::message::now_ns;
 use crate::message::wire::put_varint;
-use crate::pipeline::{Checkpoint, Failure, Output, Progress, Signals, Stats, report, report_once};
+use crate::pipeline::{Checkpoint, Failure, Output, Progress, Signals, Stats, report, report_gap, report_once};
 use crate::stream::{CursorRef, Deframer, MAX_CURSOR_SIZE, MAX_HEADER_SIZE, Step};
 
 /// After a rename the writer may go on with the old file until it is told; only when that has been quiet for so
@@ -597,8 +597,7 @@ impl Stream {
                         }
                         Step::Gap(gap) => {
                             frame_end(gap.bytes as usize, &mut self.sent);
-                            let path = &self.path;
-                            report_once("gaps in a stream", || format!("{}: {gap}", path.display()));
+                            report_gap(&self.path.display().to_string(), &gap);
                         }
                         Step::Incomplete => return Ok((count, dropped)),
                     }

@@ -267,6 +267,7 @@ impl Sender {
                 return Err(Failure::Message(Exit::Negative, "stopped while events were still to be delivered".into()));
             }
             state = self.shared.wait(state, &self.shared.room, Duration::from_millis(200));
+            state.print_if_asked();
         }
         if let Some(failure) = &state.fatal {
             self.open = open;
@@ -350,6 +351,7 @@ impl Stage for Sender {
                 state.fatal = Some(Failure::Message(Exit::Negative, "stopped before everything was delivered".into()));
             }
             state = self.shared.wait(state, &self.shared.room, Duration::from_millis(200));
+            state.print_if_asked();
         }
         let result = match (closed, state.fatal.clone()) {
             (Err(failure), _) | (Ok(()), Some(failure)) => Err(failure),
@@ -367,8 +369,13 @@ impl Stage for Sender {
     }
 
     fn stats(&self, stats: &mut Stats) {
-        let state = self.shared.lock();
-        let counts = &state.counts;
+        self.shared.lock().add_stats(stats);
+    }
+}
+
+impl State {
+    fn add_stats(&self, stats: &mut Stats) {
+        let counts = &self.counts;
         stats
             .set("events_delivered", counts.delivered)
             .set("events_sent_again", counts.sent_again)
@@ -376,7 +383,16 @@ impl Stage for Sender {
             .set("events_dead_lettered", counts.dead_lettered)
             .set("events_not_delivered", counts.lost)
             .set("requests", counts.requests)
-            .set("bytes_under_way", state.bytes as u64);
+            .set("bytes_under_way", self.bytes as u64);
+    }
+
+    /// While the program waits here for the server, nobody else answers SIGUSR1.
+    fn print_if_asked(&self) {
+        if Signals::get().is_some_and(Signals::take_statistics_request) {
+            let mut stats = Stats::default();
+            self.add_stats(&mut stats);
+            stats.print();
+        }
     }
 }
 
