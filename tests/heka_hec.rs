@@ -191,6 +191,16 @@ fn listening_refuses_what_it_cannot_do() {
 }
 
 #[test]
+fn a_full_disk_refuses_events_and_ends_the_server() {
+    let dir = Workdir::new();
+    let (mut listen, port) = dir.listen("", "/dev/full");
+    let event = format!("curl -s http://127.0.0.1:{port}/services/collector -u x:s3cret -d '{{\"event\":\"1\"}}'");
+    assert_eq!(dir.sh(&event).ok().text(), r#"{"text":"Server is busy","code":9}"#);
+    assert!(listen.stderr_line().contains("standard output: No space left on device"));
+    assert_eq!(listen.wait(Duration::from_secs(10)).code(), Some(3));
+}
+
+#[test]
 fn a_busy_server_is_tried_again_and_nothing_is_lost() {
     let dir = Workdir::new();
     let server = Scripted::new(|number, _| match number {

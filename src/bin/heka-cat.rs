@@ -166,7 +166,7 @@ impl Stage for Cat {
     }
 
     fn idle(&mut self, out: &mut Output) -> Result<(), Failure> {
-        // A pipe that pauses isn't at its end; a followed file is, for now.
+        // A pipe that pauses isn't at its end; a followed file is, until it grows.
         if self.follow {
             self.write_last(out)?;
         }

@@ -63,12 +63,16 @@ fn run(args: Args) -> Result<Exit, Failure> {
         (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
         _ => None,
     };
-    let (writer, written) = Writer::start(args.max_queue_bytes)?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let stop = std::sync::Arc::new(stop);
+    let failed = stop.clone();
+    let (writer, written) = Writer::start(args.max_queue_bytes, move || {
+        let _ = failed.send(true);
+    })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("no event loop: {error}")))?;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
     let counts = writer.counts();
     // Signals, and a reader of ours that goes away, end the service.
     let shown = counts.clone();

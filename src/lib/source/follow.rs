@@ -249,7 +249,7 @@ impl Follower {
             self.count(cut);
             return Ok(true);
         }
-        // The end, for now or for good.
+        // The end, of what there is or of all there will be.
         let finished = !self.options.follow || stream.pollable;
         let cut = stream.cut(if finished { Tail::End } else { Tail::Idle }, out)?;
         stream.ended = finished;

@@ -123,7 +123,7 @@ impl Records {
         self.offset + (self.end - self.start) as u64
     }
 
-    /// Reads a block; 0 is the end for now. `seen` gets the bytes, in order.
+    /// Reads a block and answers its bytes; none is the end, at least until the content grows.
     pub fn fill(&mut self, reader: &mut impl Read) -> std::io::Result<&[u8]> {
         if self.start > 0 {
             self.buf.copy_within(self.start..self.end, 0);

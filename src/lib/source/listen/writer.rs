@@ -44,13 +44,23 @@ impl Counts {
 }
 
 impl Writer {
-    /// Starts the thread. At most `capacity` bytes wait to be written; more wait in their connections.
-    pub fn start(capacity: usize) -> Result<(Writer, JoinHandle<Result<(), Failure>>), Failure> {
+    /// Starts the thread. At most `capacity` bytes wait to be written; more wait in their connections. `failed` is
+    /// called when nothing can be written any more; the thread's result says why.
+    pub fn start(
+        capacity: usize,
+        failed: impl FnOnce() + Send + 'static,
+    ) -> Result<(Writer, JoinHandle<Result<(), Failure>>), Failure> {
         let mut out = Output::frames()?;
         let (submissions, mut receiver) = channel(1024);
         let counts = Arc::new(Counts::default());
         let counted = counts.clone();
-        let run = move || write(&mut receiver, &mut out, &counted);
+        let run = move || {
+            let result = write(&mut receiver, &mut out, &counted);
+            if result.is_err() {
+                failed();
+            }
+            result
+        };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(run);
         let thread = thread.map_err(|error| Failure::failed(format!("no thread could be started: {error}")))?;
         let capacity = capacity.clamp(1, u32::MAX as usize >> 3);
