@@ -14,7 +14,7 @@ pub use args::{InputArgs, StatsArgs, main, parse_seconds, parse_size};
 pub use checkpoint::{Checkpoint, Committer, Mark};
 pub use config::{hostname, load_keys, read_secret, read_secrets, read_text, read_toml};
 pub use input::{Operand, open_operands};
-pub use output::{Output, stdout_fd};
+pub use output::{Output, describe, stdout_fd};
 pub use progress::Progress;
 pub use report::{Stats, report, report_gap, report_once, set_program, summarize};
 pub use run::{Flow, Ran, RunOptions, Stage, run};

@@ -105,7 +105,7 @@ fn wait_writable() {
 }
 
 /// The system's words without its number.
-pub(super) fn describe(error: &std::io::Error) -> String {
+pub fn describe(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(at) => text[..at].to_string(),

@@ -250,9 +250,10 @@ unsafe extern "C-unwind" fn read_message(state: State) -> c_int {
             b"Pid" => number(view.pid().map(i64::from)),
             b"raw" => raw::push_bytes(state, if host.edited { &host.original } else { &host.message }),
             b"framed" => {
-                host.payload_scratch(|message, out| put_frame(out, None, message));
-                raw::push_bytes(state, &host.out[host.ends.last().copied().unwrap_or(0)..]);
                 let end = host.ends.last().copied().unwrap_or(0);
+                host.out.truncate(end);
+                put_frame(&mut host.out, None, &host.message);
+                raw::push_bytes(state, &host.out[end..]);
                 host.out.truncate(end);
             }
             b"size" => number(Some(view.bytes().len() as i64)),
@@ -264,13 +265,6 @@ unsafe extern "C-unwind" fn read_message(state: State) -> c_int {
             }
         }
         1
-    }
-}
-
-impl Host {
-    /// Appends something made of the message behind what was injected.
-    fn payload_scratch(&mut self, make: impl FnOnce(&[u8], &mut Vec<u8>)) {
-        make(&self.message, &mut self.out);
     }
 }
 

@@ -17,7 +17,9 @@ use super::template::{Encoded, Template};
 use super::watch::{Changed, Watch};
 use crate::message::now_ns;
 use crate::message::wire::put_varint;
-use crate::pipeline::{Checkpoint, Failure, Output, Progress, Signals, Stats, report, report_gap, report_once};
+use crate::pipeline::{
+    Checkpoint, Failure, Output, Progress, Signals, Stats, describe, report, report_gap, report_once,
+};
 use crate::stream::{CursorRef, Deframer, MAX_CURSOR_SIZE, MAX_HEADER_SIZE, Step};
 
 /// After a rename the writer may go on with the old file until it is told; only when that has been quiet for so
@@ -207,10 +209,10 @@ impl Follower {
         match result {
             Ok(()) => {}
             Err(error) if self.options.follow && error.kind() != io::ErrorKind::InvalidData => {
-                report(&format!("{}: {}; waiting for it", path.display(), explain(&error)));
+                report(&format!("{}: {}; waiting for it", path.display(), describe(&error)));
             }
             Err(error) => {
-                self.complain(&format!("{}: {}", path.display(), explain(&error)));
+                self.complain(&format!("{}: {}", path.display(), describe(&error)));
                 return;
             }
         }
@@ -231,7 +233,7 @@ impl Follower {
             Ok(None) => return Ok(false),
             Err(error) => {
                 // What could be read of a damaged file is kept; the rest of it can't be.
-                let message = format!("{}: {}", stream.path.display(), explain(&error));
+                let message = format!("{}: {}", stream.path.display(), describe(&error));
                 let cut = stream.cut(Tail::End, out)?;
                 stream.ended = true;
                 self.count(cut);
@@ -664,7 +666,7 @@ impl Stream {
                 if error.kind() != io::ErrorKind::NotFound {
                     let path = &self.path;
                     report_once("files that can't be opened", || {
-                        format!("{}: {}; waiting for it", path.display(), explain(&error))
+                        format!("{}: {}; waiting for it", path.display(), describe(&error))
                     });
                 }
                 false
@@ -756,9 +758,4 @@ fn stream_name(path: &Path) -> String {
             digest.iter().fold("sha1:".to_string(), |name, byte| format!("{name}{byte:02x}"))
         }
     }
-}
-
-fn explain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_string()
 }

@@ -162,7 +162,7 @@ pub enum Step<'a> {
 
 enum Head {
     Complete { header_len: usize, total: usize, index: Index },
-    Partial { total: usize },
+    Partial,
     Bad(GapReason),
 }
 
@@ -239,19 +239,11 @@ impl Deframer {
                     self.offset += total as u64;
                     return Step::Frame(Frame { raw: &self.buf[at..at + total], header_len, index });
                 }
-                Head::Partial { .. } if !self.at_end => return Step::Incomplete,
+                Head::Partial if !self.at_end => return Step::Incomplete,
                 // A false record at the end may hide good ones behind it, so the search goes on inside.
-                Head::Partial { .. } => self.skip(1, GapReason::Truncated),
+                Head::Partial => self.skip(1, GapReason::Truncated),
                 Head::Bad(reason) => self.skip(1, reason),
             }
-        }
-    }
-
-    /// Bytes that the record at hand still needs, if its length is known.
-    pub fn missing(&self) -> Option<usize> {
-        match examine(self.buf.get(self.start..self.end)?, self.max_message) {
-            Head::Partial { total } => Some(total - (self.end - self.start)),
-            _ => None,
         }
     }
 
@@ -266,10 +258,10 @@ impl Deframer {
 /// Looks at a window that begins with a record separator.
 #[inline]
 fn examine(window: &[u8], max_message: usize) -> Head {
-    let Some(&header_len) = window.get(1) else { return Head::Partial { total: 3 } };
+    let Some(&header_len) = window.get(1) else { return Head::Partial };
     let header_len = header_len as usize;
     match window.get(2 + header_len) {
-        None => return Head::Partial { total: 3 + header_len },
+        None => return Head::Partial,
         Some(&UNIT) => {}
         Some(_) => return Head::Bad(GapReason::Garbage),
     }
@@ -282,7 +274,7 @@ fn examine(window: &[u8], max_message: usize) -> Head {
     }
     let total = 3 + header_len + header.message_length;
     match window.get(3 + header_len..total) {
-        None => Head::Partial { total },
+        None => Head::Partial,
         Some(message) => match Index::scan(message) {
             Some(index) => Head::Complete { header_len, total, index },
             None => Head::Bad(GapReason::Garbage),

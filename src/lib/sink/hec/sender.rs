@@ -76,6 +76,11 @@ impl Part {
         let backoff = Backoff::default();
         Part { ticket, frames, events, body, query, attempts: 0, backoff, not_before: None, rereadable }
     }
+
+    /// Some of its events, to be sent anew.
+    fn piece(&self, frames: Vec<u8>, events: usize) -> Part {
+        Part { frames, events, body: Vec::new(), query: self.query.clone(), not_before: None, ..*self }
+    }
 }
 
 struct Waiting {
@@ -386,6 +391,11 @@ impl State {
             .set("bytes_under_way", self.bytes as u64);
     }
 
+    /// A part is delivered or buried: what it held back may be committed.
+    fn settled(&mut self, ticket: Ticket) {
+        self.window.delivered(ticket, self.checkpoint.as_mut());
+    }
+
     /// While the program waits here for the server, nobody else answers SIGUSR1.
     fn print_if_asked(&self) {
         if Signals::get().is_some_and(Signals::take_statistics_request) {
@@ -504,8 +514,7 @@ impl Shared {
     fn delivered(&self, state: &mut State, part: &Part) {
         state.counts.delivered += part.events as u64;
         state.bytes -= part.frames.len().min(state.bytes);
-        let State { window, checkpoint, .. } = state;
-        window.delivered(part.ticket, checkpoint.as_mut());
+        state.settled(part.ticket);
     }
 
     /// Writes the checkpoint now and then, and whenever nothing is under way.
@@ -532,22 +541,14 @@ impl Shared {
         let (before, bad, after) = (&part.frames[..from], &part.frames[from..to], &part.frames[to..]);
         self.bury(state, bad, part.attempts, reason);
         state.bytes -= bad.len().min(state.bytes);
-        let piece = |frames: Vec<u8>, events: usize| Part {
-            frames,
-            events,
-            body: Vec::new(),
-            query: part.query.clone(),
-            not_before: None,
-            ..part
-        };
         let behind = part.events - number - 1;
         match taken {
             // The server took the events before it, and will acknowledge them.
             Some((channel, id)) if self.ack && number > 0 => {
-                let first = piece(before.to_vec(), number);
+                let first = part.piece(before.to_vec(), number);
                 if behind > 0 {
                     state.window.split(part.ticket);
-                    state.ready.push_front(piece(after.to_vec(), behind));
+                    state.ready.push_front(part.piece(after.to_vec(), behind));
                 }
                 self.await_ack(state, first, channel, id);
             }
@@ -555,10 +556,9 @@ impl Shared {
             _ => {
                 state.counts.possible_duplicates += number as u64;
                 if number + behind > 0 {
-                    state.ready.push_front(piece([before, after].concat(), number + behind));
+                    state.ready.push_front(part.piece([before, after].concat(), number + behind));
                 } else {
-                    let State { window, checkpoint, .. } = state;
-                    window.delivered(part.ticket, checkpoint.as_mut());
+                    state.settled(part.ticket);
                 }
             }
         }
@@ -569,22 +569,13 @@ impl Shared {
         if part.events <= 1 {
             self.bury(state, &part.frames, part.attempts, reason);
             state.bytes -= part.frames.len().min(state.bytes);
-            let State { window, checkpoint, .. } = state;
-            return window.delivered(part.ticket, checkpoint.as_mut());
+            return state.settled(part.ticket);
         }
         let half = part.events / 2;
         let place: usize = Frames(&part.frames).take(half).map(|frame| frame.raw().len()).sum();
-        let piece = |frames: &[u8], events: usize| Part {
-            frames: frames.to_vec(),
-            events,
-            body: Vec::new(),
-            query: part.query.clone(),
-            not_before: None,
-            ..part
-        };
         state.window.split(part.ticket);
-        state.ready.push_front(piece(&part.frames[place..], part.events - half));
-        state.ready.push_front(piece(&part.frames[..place], half));
+        state.ready.push_front(part.piece(part.frames[place..].to_vec(), part.events - half));
+        state.ready.push_front(part.piece(part.frames[..place].to_vec(), half));
     }
 
     /// After the last attempt: into the backup, or lost, which keeps the checkpoint where it is.
@@ -592,8 +583,7 @@ impl Shared {
         state.bytes -= part.frames.len().min(state.bytes);
         if state.backup.is_some() {
             self.bury(state, &part.frames, part.attempts, reason);
-            let State { window, checkpoint, .. } = state;
-            window.delivered(part.ticket, checkpoint.as_mut());
+            state.settled(part.ticket);
         } else {
             state.counts.lost += part.events as u64;
             state.window.lost(part.ticket);
