@@ -19,7 +19,7 @@ local msg = { Type = msg_type }
 return function(grammar)
     if not transform then
         return function()
-            if grammar:inject(msg_type, payload_keep) then return 0 end
+            if clf.inject(grammar, msg_type, payload_keep) then return 0 end
             return -1
         end
     end

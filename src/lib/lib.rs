@@ -4,12 +4,14 @@
 //! - [`stream`]: how it flows. Framing, resynchronisation, signing, cursors.
 //! - [`matcher`]: the language that selects messages.
 //! - [`grammar`]: formats of log lines, native.
+//! - [`lpeg`]: parsing expression grammars.
 //! - [`sandbox`]: the Lua host. States and limits, host functions, the scripts that ship.
 //! - [`sink`]: where messages go. Batches, retries, cursors; Splunk HEC.
 //! - [`source`]: where messages come from. Files, followed and resumed.
 //! - [`pipeline`]: what every program shares. Run loop, flush rule, signals, exit codes, checkpoints, statistics.
 
 pub mod grammar;
+pub mod lpeg;
 pub mod matcher;
 pub mod message;
 pub mod pipeline;

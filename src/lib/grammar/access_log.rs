@@ -74,10 +74,15 @@ impl Grammar for AccessLog {
         &self.names
     }
 
-    fn matches(&self, line: &[u8], captures: &mut Captures) -> bool {
+    fn nullable(&self) -> bool {
+        let empty = |part: &Part| matches!(part, Part::Variable(_, Kind::Text(_) | Kind::Word(_)));
+        self.parts.iter().all(empty)
+    }
+
+    fn matches(&self, line: &[u8], captures: &mut Captures) -> Option<usize> {
         captures.list.clear();
         if line.len() > MAX_LINE {
-            return false;
+            return None;
         }
         let mut at = 0;
         for part in &self.parts {
@@ -86,23 +91,20 @@ impl Grammar for AccessLog {
                 Part::Space => {
                     let len = rest.iter().take_while(|byte| is_space(**byte)).count();
                     if len == 0 {
-                        return false;
+                        return None;
                     }
                     at += len;
                 }
                 Part::Literal(text) => {
                     if !rest.starts_with(text) {
-                        return false;
+                        return None;
                     }
                     at += text.len();
                 }
-                Part::Variable(name, kind) => match kind.read(line, at, *name, captures) {
-                    Some(end) => at = end,
-                    None => return false,
-                },
+                Part::Variable(name, kind) => at = kind.read(line, at, *name, captures)?,
             }
         }
-        true
+        Some(at)
     }
 }
 
@@ -657,9 +659,7 @@ mod tests {
 
     fn read(grammar: &AccessLog, line: &str) -> Option<Vec<String>> {
         let mut captures = Captures::default();
-        if !grammar.matches(line.as_bytes(), &mut captures) {
-            return None;
-        }
+        grammar.matches(line.as_bytes(), &mut captures)?;
         let text = |range: &Range| String::from_utf8_lossy(range.of(line.as_bytes())).into_owned();
         let show = |capture: &Capture| {
             let value = match &capture.value {

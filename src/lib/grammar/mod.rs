@@ -9,6 +9,8 @@ pub mod ip_address;
 pub mod rsyslog;
 pub mod user_agent;
 
+use std::rc::Rc;
+
 /// A range of bytes of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
@@ -54,9 +56,31 @@ pub struct Capture {
 pub struct Captures {
     pub list: Vec<Capture>,
     clock: date_time::ClfCache,
+    /// What `list` is about: grammar, and address and length of the text.
+    source: Option<(u32, usize, usize)>,
 }
 
 impl Captures {
+    /// Lets a grammar, known by its number, take a line apart.
+    pub fn read(&mut self, grammars: &[Rc<dyn Grammar>], number: u32, line: &[u8]) -> Option<usize> {
+        self.source = None;
+        let end = grammars.get(number as usize)?.matches(line, self)?;
+        self.source = Some((number, line.as_ptr() as usize, line.len()));
+        Some(end)
+    }
+
+    /// Does it again, unless that is what was done last and nobody has called [`forget`](Self::forget) since.
+    pub fn read_again(&mut self, grammars: &[Rc<dyn Grammar>], number: u32, line: &[u8]) {
+        if self.source != Some((number, line.as_ptr() as usize, line.len())) {
+            self.read(grammars, number, line);
+        }
+    }
+
+    /// Lines that were read may be gone.
+    pub fn forget(&mut self) {
+        self.source = None;
+    }
+
     fn put(&mut self, name: usize, value: Captured, representation: &'static str) {
         self.list.push(Capture { name, value, representation });
     }
@@ -70,6 +94,9 @@ pub trait Grammar: Send + Sync {
     /// The names that captures refer to.
     fn names(&self) -> &[String];
 
-    /// Takes a line apart; false when it doesn't have the format.
-    fn matches(&self, line: &[u8], captures: &mut Captures) -> bool;
+    /// Whether a text may have the format that is empty.
+    fn nullable(&self) -> bool;
+
+    /// Takes a line apart, and answers where what it read ends; `None` when the line doesn't have the format.
+    fn matches(&self, line: &[u8], captures: &mut Captures) -> Option<usize>;
 }

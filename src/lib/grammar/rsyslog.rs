@@ -111,16 +111,20 @@ impl Grammar for Rsyslog {
         &self.names
     }
 
-    fn matches(&self, line: &[u8], captures: &mut Captures) -> bool {
+    fn nullable(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Property(_, Kind::Message)))
+    }
+
+    fn matches(&self, line: &[u8], captures: &mut Captures) -> Option<usize> {
         captures.list.clear();
         if line.len() > MAX_LINE {
-            return false;
+            return None;
         }
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let mut at = 0;
         for (place, part) in self.parts.iter().enumerate() {
             let rest = &line[at..];
-            let end = match part {
+            at = match part {
                 Part::Space => rest.first().filter(|byte| byte.is_ascii_whitespace()).map(|_| at + 1),
                 Part::Literal(text) => rest.starts_with(text).then_some(at + text.len()),
                 Part::Spaces => {
@@ -131,13 +135,9 @@ impl Grammar for Rsyslog {
                     let following = &self.parts[place + 1..];
                     kind.read(line, at, *name, following, self.year, captures)
                 }
-            };
-            match end {
-                Some(end) => at = end,
-                None => return false,
-            }
+            }?;
         }
-        true
+        Some(at)
     }
 }
 
@@ -441,7 +441,7 @@ mod tests {
                 other => format!("{other:?}"),
             }
         }
-        grammar.matches(line.as_bytes(), &mut captures).then(|| {
+        grammar.matches(line.as_bytes(), &mut captures).map(|_| {
             let parts = captures.list.iter().map(|c| format!("{}={}", grammar.names[c.name], show(&c.value, line)));
             parts.collect::<Vec<_>>().join(" ")
         })

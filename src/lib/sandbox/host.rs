@@ -11,6 +11,7 @@ use std::rc::Rc;
 use mlua::ffi;
 use prost::Message as _;
 
+use super::budget::Budget;
 use super::encode;
 use super::raw::{self, State, raise};
 use super::write;
@@ -49,6 +50,11 @@ pub struct Host {
     pub ends: Vec<usize>,
     pub grammars: Vec<Rc<dyn Grammar>>,
     pub captures: Captures,
+    pub lpeg: super::lpeg::Workshop,
+    /// Outlives the host.
+    pub budget: *const Budget,
+    /// Bytes; 0 is no limit.
+    pub memory_limit: usize,
     pub max_output: usize,
     error: String,
     pub modules: super::scripts::ModulePath,
@@ -74,6 +80,9 @@ impl Host {
             ends: Vec::new(),
             grammars: Vec::new(),
             captures: Captures::default(),
+            lpeg: Default::default(),
+            budget: std::ptr::null(),
+            memory_limit: 0,
             max_output: 0,
             error: String::new(),
             modules,
@@ -176,7 +185,7 @@ pub unsafe fn register(state: State, host: *mut c_void) {
 }
 
 /// A string argument; numbers count as their text. Raises Lua's own words otherwise.
-unsafe fn check_bytes<'a>(state: State, argument: c_int) -> &'a [u8] {
+pub unsafe fn check_bytes<'a>(state: State, argument: c_int) -> &'a [u8] {
     // SAFETY: the pointer is valid while the argument is on the stack.
     unsafe {
         let mut len = 0;

@@ -8,10 +8,12 @@
 //! at every further instruction, so `pcall` can't hold on to it. A library call that never returns (a pathological
 //! `string.find`) is out of the hook's reach: a watchdog ends the process.
 
+mod budget;
 mod decoder;
 mod encode;
 mod host;
 mod library;
+mod lpeg;
 mod number;
 mod raw;
 mod scripts;
@@ -20,7 +22,6 @@ mod stage;
 mod watchdog;
 mod write;
 
-use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
 use mlua::chunk::ChunkMode;
@@ -34,11 +35,9 @@ pub use settings::{Limits, Section, Settings};
 pub use stage::{DecodeStage, OnFailure};
 
 use crate::message::Index;
+use budget::Budget;
 use host::Host;
 use raw::State;
-
-/// Instructions between two looks at the budget.
-const STEP: c_int = 1000;
 
 /// What a call of `process_message` answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,15 +58,6 @@ pub struct Usage {
     pub max_memory: usize,
     pub max_instructions: u64,
     pub max_output: usize,
-}
-
-/// The instruction budget. Apart from the host, since the hook may run whenever Lua does.
-#[derive(Default)]
-struct Budget {
-    /// 0 is no limit.
-    limit: Cell<u64>,
-    used: Cell<u64>,
-    exceeded: Cell<bool>,
 }
 
 /// One script, loaded.
@@ -102,8 +92,10 @@ impl Sandbox {
         let mut host = Host::new(settings.limits.output, settings.strict_nil, settings.modules.clone());
         host.config = settings.config.clone();
         host.zone = settings.zone()?;
+        let budget = Box::new(Budget::new(settings.limits.instructions));
+        host.budget = &*budget;
+        host.memory_limit = settings.limits.memory;
         let host = Box::into_raw(Box::new(host));
-        let budget = Box::new(Budget { limit: Cell::new(settings.limits.instructions), ..Budget::default() });
         let mut sandbox = Sandbox {
             state: std::ptr::null_mut(),
             _lua: lua.clone(),
@@ -115,7 +107,6 @@ impl Sandbox {
             usage: Usage::default(),
             terminated: None,
         };
-        let budget: *const Budget = &*sandbox.budget;
         let mut state = std::ptr::null_mut();
         // SAFETY: runs in a protected call; the host and the budget outlive the state (see the order of the fields and
         // `drop`).
@@ -123,9 +114,6 @@ impl Sandbox {
             lua.exec_raw::<()>((), |l| {
                 state = l;
                 host::register(l, host.cast());
-                raw::push_bytes(l, BUDGET_KEY);
-                ffi::lua_pushlightuserdata(l, budget.cast_mut().cast());
-                ffi::lua_rawset(l, ffi::LUA_REGISTRYINDEX);
             })
             .map_err(plain)?;
             sandbox.state = state;
@@ -139,10 +127,8 @@ impl Sandbox {
             if settings.limits.memory > 0 {
                 lua.set_memory_limit(settings.limits.memory).map_err(plain)?;
             }
-            if settings.limits.instructions > 0 {
-                let step = STEP.min(settings.limits.instructions.try_into().unwrap_or(STEP));
-                ffi::lua_sethook(state, Some(count_instructions), ffi::LUA_MASKCOUNT, step);
-            }
+            let budget = &sandbox.budget;
+            lua.exec_raw::<()>((), |l| budget.watch(l)).map_err(plain)?;
         }
         sandbox.load(&lua, &settings.script)?;
         Ok(sandbox)
@@ -182,7 +168,7 @@ impl Sandbox {
     /// Runs a referenced function under the limits; results stay on the stack.
     #[inline]
     fn call(&mut self, function: c_int, results: c_int) -> Result<(), String> {
-        self.budget.used.set(0);
+        self.budget.begin();
         self.heartbeat.enter();
         // SAFETY: a push of a reference that is there, and a protected call. Nothing outside of it can raise: neither
         // allocates.
@@ -191,7 +177,7 @@ impl Sandbox {
             ffi::lua_pcall(self.state, 0, results, 0)
         };
         self.heartbeat.leave();
-        let used = self.budget.used.get();
+        let used = self.budget.used();
         self.usage.max_instructions = self.usage.max_instructions.max(used);
         if status == 0 {
             return Ok(());
@@ -203,7 +189,7 @@ impl Sandbox {
             ffi::lua_settop(self.state, 0);
             message.unwrap_or_else(|| format!("error object is a {kind}"))
         };
-        if self.budget.exceeded.get() {
+        if self.budget.exceeded() {
             return Err("instruction_limit exceeded".into());
         }
         if status == ffi::LUA_ERRMEM {
@@ -305,28 +291,6 @@ impl Drop for Sandbox {
     }
 }
 
-/// Where the hook finds the budget, in the registry.
-const BUDGET_KEY: &[u8] = b"heka.budget";
-
-/// Counts, and raises once the budget is used up: from then on at every instruction, so that no `pcall` helps.
-unsafe extern "C-unwind" fn count_instructions(state: State, _: *mut ffi::lua_Debug) {
-    // SAFETY: the registry holds the pointer since before the hook was set; the stack is left as it was.
-    unsafe {
-        raw::push_bytes(state, BUDGET_KEY);
-        ffi::lua_rawget(state, ffi::LUA_REGISTRYINDEX);
-        let budget = ffi::lua_touserdata(state, -1).cast::<Budget>();
-        ffi::lua_settop(state, -2);
-        let Some(budget) = budget.as_ref() else { return };
-        budget.used.set(budget.used.get() + ffi::lua_gethookcount(state) as u64);
-        if budget.limit.get() > 0 && budget.used.get() >= budget.limit.get() {
-            budget.exceeded.set(true);
-            ffi::lua_sethook(state, Some(count_instructions), ffi::LUA_MASKCOUNT, 1);
-            raw::push_bytes(state, b"instruction_limit exceeded");
-            ffi::lua_error(state);
-        }
-    }
-}
-
 /// For the prelude: the code and file of a module, or nil and what was tried.
 unsafe extern "C-unwind" fn find_module(state: State) -> c_int {
     // SAFETY: the file's text is handed to the host before it is pushed, which may raise.
@@ -350,7 +314,9 @@ unsafe extern "C-unwind" fn open_native(state: State) -> c_int {
     unsafe {
         let name = raw::string(state, 1).unwrap_or_default();
         let host: *mut c_void = raw::upvalue(state);
-        if !library::open(state, name, host) {
+        if name == b"lpeg" {
+            lpeg::open(state, host);
+        } else if !library::open(state, name, host) {
             ffi::lua_pushnil(state);
         }
         1

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use super::budget::THREAD_STACK;
 use super::{Decoded, Decoder, Settings, Terminated, Usage};
 use crate::pipeline::{Exit, Failure, Flow, Output, Stage, Stats, report_once};
 use crate::stream::{Frame, Frames, put_frame};
@@ -227,7 +228,9 @@ impl Pool {
             let (jobs, job_receiver) = channel();
             let (batch_sender, batches) = channel();
             let chain = chain.to_vec();
-            std::thread::spawn(move || work(&chain, &job_receiver, &batch_sender));
+            let thread = std::thread::Builder::new().stack_size(THREAD_STACK);
+            // As `std::thread::spawn` does.
+            thread.spawn(move || work(&chain, &job_receiver, &batch_sender)).expect("a thread");
             Worker { jobs, batches }
         };
         let workers = (0..jobs).map(|_| worker()).collect();
