@@ -80,7 +80,8 @@ impl Tree<'_> {
     pub fn has_captures_with(self, at: usize, rule: &impl Fn(u32) -> bool) -> bool {
         match self.op(at) {
             Op::Capture { .. } | Op::RunTime { .. } => true,
-            Op::Grammar { captures, .. } | Op::Rule { captures, .. } | Op::Native { captures, .. } => captures,
+            Op::Grammar { captures, .. } | Op::Rule { captures, .. } => captures,
+            Op::Native { value, .. } => value > 0,
             Op::Call { rule: place } => rule(place),
             _ => self.children(at).any(|child| self.has_captures_with(child, rule)),
         }
@@ -140,8 +141,7 @@ pub struct First {
 
 impl First {
     pub const UNKNOWN: First = First { consume: ByteSet::FULL, pass: ByteSet::FULL, at_end: true, opaque: true };
-    pub const NEVER: First =
-        First { consume: ByteSet::EMPTY, pass: ByteSet::EMPTY, at_end: false, opaque: false };
+    pub const NEVER: First = First { consume: ByteSet::EMPTY, pass: ByteSet::EMPTY, at_end: false, opaque: false };
 
     pub fn consuming(set: ByteSet) -> First {
         First { consume: set, ..First::NEVER }

@@ -27,7 +27,14 @@ pub fn compile(tree: Tree<'_>) -> Result<Program, BuildError> {
     }) {
         return Err(BuildError::OutsideGrammar(name));
     }
-    let mut compiler = Compiler { tree, program: Program::default(), first: HashMap::new(), head_fail: HashMap::new(), rules: Vec::new() };
+    let mut compiler = Compiler {
+        tree,
+        program: Program::default(),
+        first: HashMap::new(),
+        head_fail: HashMap::new(),
+        test: None,
+        rules: Vec::new(),
+    };
     compiler.node(0, ByteSet::FULL)?;
     compiler.emit(Instr::End)?;
     compiler.shorten_jumps();
@@ -43,6 +50,8 @@ struct Compiler<'a> {
     /// What is known of nodes by now.
     first: HashMap<usize, First>,
     head_fail: HashMap<usize, bool>,
+    /// The test that was just emitted.
+    test: Option<usize>,
     /// The rules of the grammar at hand: where each stands in the tree.
     rules: Vec<usize>,
 }
@@ -52,11 +61,29 @@ impl Compiler<'_> {
         if self.program.code.len() >= MAX_NODES {
             return Err(BuildError::TooLarge);
         }
+        // A test and the step that takes what was tested are one, if nothing jumps between them.
+        if let Some(test) = self.test.take() {
+            let fused = match (self.program.code[test], instr) {
+                (Instr::TestByte { byte, otherwise }, Instr::Byte(taken)) if byte == taken => {
+                    Some(Instr::TakeByte { byte, otherwise })
+                }
+                (Instr::TestSet { set, otherwise }, Instr::Set(taken)) if set == taken => {
+                    Some(Instr::TakeSet { set, otherwise })
+                }
+                _ => None,
+            };
+            if let Some(fused) = fused {
+                self.program.code[test] = fused;
+                return Ok(test);
+            }
+        }
         self.program.code.push(instr);
         Ok(self.program.code.len() - 1)
     }
 
-    fn here(&self) -> u32 {
+    /// The place of the next instruction: something may jump there.
+    fn here(&mut self) -> u32 {
+        self.test = None;
         self.program.code.len() as u32
     }
 
@@ -71,6 +98,9 @@ impl Compiler<'_> {
             Instr::TestByte { otherwise, .. }
             | Instr::TestSet { otherwise, .. }
             | Instr::TestAny { otherwise, .. }
+            | Instr::TakeByte { otherwise, .. }
+            | Instr::TakeSet { otherwise, .. }
+            | Instr::TakeBytes { otherwise, .. }
             | Instr::Choice { otherwise } => *otherwise = place,
             Instr::Jump(target)
             | Instr::Commit(target)
@@ -138,8 +168,8 @@ impl Compiler<'_> {
             }
             Op::Grammar { .. } => self.grammar(at)?,
             Op::Rule { .. } => self.node(at + 1, follow)?,
-            Op::Native { grammar, captures, .. } => {
-                self.emit(Instr::Native { grammar, captures })?;
+            Op::Native { grammar, value, .. } => {
+                self.emit(Instr::Native { grammar, value })?;
             }
             // Refused before.
             Op::OpenCall { name } => return Err(BuildError::OutsideGrammar(name)),
@@ -164,6 +194,11 @@ impl Compiler<'_> {
     fn literal(&mut self, text: &[u8]) -> Result<(), BuildError> {
         let instr = match text {
             [byte] => Instr::Byte(*byte),
+            _ if text.len() <= 8 => {
+                let mut short = [0; 8];
+                short[..text.len()].copy_from_slice(text);
+                Instr::Short { text: short, len: text.len() as u8 }
+            }
             _ => Instr::Bytes { at: self.pool(text), len: text.len() as u32 },
         };
         self.emit(instr)?;
@@ -234,6 +269,19 @@ impl Compiler<'_> {
                 self.node(child, follow)?;
                 break;
             }
+            // A text is taken as a whole or not at all: nothing to go back to.
+            if let Op::Literal { at, len } = self.tree.op(child)
+                && len > 1
+            {
+                if switch {
+                    self.enter(table, first);
+                }
+                let at = self.pool(self.tree.text(at, len));
+                let take = self.emit(Instr::TakeBytes { at, len, otherwise: LATER })?;
+                ends.push(self.emit(Instr::Jump(LATER))?);
+                self.land(take);
+                continue;
+            }
             let test = if first.at_end { None } else { Some(self.test(first.any())?) };
             if switch {
                 self.enter(table, first);
@@ -278,7 +326,9 @@ impl Compiler<'_> {
             (Some(byte), 1) => Instr::TestByte { byte, otherwise: LATER },
             _ => Instr::TestSet { set: self.set(set), otherwise: LATER },
         };
-        self.emit(instr)
+        let test = self.emit(instr)?;
+        self.test = Some(test);
+        Ok(test)
     }
 
     fn repeat(&mut self, body: usize, min: u32, max: u32, follow: ByteSet) -> Result<(), BuildError> {
@@ -290,11 +340,7 @@ impl Compiler<'_> {
         for _ in 0..min {
             self.node(body, again)?;
         }
-        if max == UNBOUNDED {
-            self.star(body, first, follow)
-        } else {
-            self.at_most(body, first, max - min, follow)
-        }
+        if max == UNBOUNDED { self.star(body, first, follow) } else { self.at_most(body, first, max - min, follow) }
     }
 
     fn span(&mut self, set: ByteSet, min: u32, max: u32) -> Result<(), BuildError> {
@@ -478,12 +524,29 @@ impl Compiler<'_> {
                 self.emit(Instr::Full { kind, value, len: len as u32 })?;
             }
             _ => {
-                self.emit(Instr::Open { kind, value })?;
+                let open = self.emit(Instr::Open { kind, value })?;
                 self.node(at + 1, follow)?;
                 self.emit(Instr::Close)?;
+                self.fuse_capture(open, kind, value);
             }
         }
         Ok(())
+    }
+
+    /// A captured run of bytes is one instruction.
+    fn fuse_capture(&mut self, open: usize, kind: Kind, value: u32) {
+        let fused = match self.program.code[open + 1..] {
+            [Instr::Span { set, min }, Instr::Close] => match (set.try_into(), min.try_into()) {
+                (Ok(set), Ok(min)) => Instr::SpanCapture { set, min, kind, value },
+                _ => return,
+            },
+            [Instr::Until { bytes, min }, Instr::Close] if min < 256 => {
+                Instr::UntilCapture { bytes, min: min as u8, kind, value }
+            }
+            _ => return,
+        };
+        self.program.code.truncate(open);
+        self.program.code.push(fused);
     }
 
     fn grammar(&mut self, at: usize) -> Result<(), BuildError> {
@@ -647,6 +710,11 @@ impl Compiler<'_> {
                 Instr::Commit(target) => Instr::Commit(end(code, target)),
                 Instr::BackCommit(target) => Instr::BackCommit(end(code, target)),
                 Instr::Choice { otherwise } => Instr::Choice { otherwise: end(code, otherwise) },
+                Instr::TakeByte { byte, otherwise } => Instr::TakeByte { byte, otherwise: end(code, otherwise) },
+                Instr::TakeSet { set, otherwise } => Instr::TakeSet { set, otherwise: end(code, otherwise) },
+                Instr::TakeBytes { at, len, otherwise } => {
+                    Instr::TakeBytes { at, len, otherwise: end(code, otherwise) }
+                }
                 Instr::TestByte { byte, otherwise } => Instr::TestByte { byte, otherwise: end(code, otherwise) },
                 Instr::TestSet { set, otherwise } => Instr::TestSet { set, otherwise: end(code, otherwise) },
                 Instr::TestAny { count, otherwise } => Instr::TestAny { count, otherwise: end(code, otherwise) },

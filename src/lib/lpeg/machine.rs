@@ -184,12 +184,42 @@ impl Machine {
                         continue;
                     }
                 }
+                Instr::Short { text, len } => {
+                    if starts_with_short(rest(subject, pos), text, len) {
+                        pos += len as usize;
+                        continue;
+                    }
+                }
                 Instr::Bytes { at, len } => {
                     let text = &pool[at as usize..][..len as usize];
-                    if subject.get(pos..).is_some_and(|rest| rest.starts_with(text)) {
+                    if rest(subject, pos).starts_with(text) {
                         pos += text.len();
                         continue;
                     }
+                }
+                Instr::TakeByte { byte, otherwise } => {
+                    if subject.get(pos) == Some(&byte) {
+                        pos += 1;
+                    } else {
+                        pc = otherwise as usize;
+                    }
+                    continue;
+                }
+                Instr::TakeSet { set, otherwise } => {
+                    if subject.get(pos).is_some_and(|&byte| contains(sets, set, byte)) {
+                        pos += 1;
+                    } else {
+                        pc = otherwise as usize;
+                    }
+                    continue;
+                }
+                Instr::TakeBytes { at, len, otherwise } => {
+                    if rest(subject, pos).starts_with(&pool[at as usize..][..len as usize]) {
+                        pos += len as usize;
+                    } else {
+                        pc = otherwise as usize;
+                    }
+                    continue;
                 }
                 Instr::Any(count) => {
                     if subject.len() - pos >= count as usize {
@@ -198,53 +228,61 @@ impl Machine {
                     }
                 }
                 Instr::Span { set, min } => {
-                    let rest = subject.get(pos..).unwrap_or_default();
-                    let set = sets.get(set as usize).copied().unwrap_or_default();
-                    let len = rest.iter().position(|&byte| !set.contains(byte)).unwrap_or(rest.len());
-                    steps = steps.saturating_sub((len / BYTES_A_STEP) as u64);
+                    let len = span(sets, set, rest(subject, pos), &mut steps);
                     if len >= min as usize {
                         pos += len;
                         continue;
                     }
                 }
                 Instr::SpanTo { set, min, max } => {
-                    let rest = subject.get(pos..).unwrap_or_default();
-                    let rest = &rest[..rest.len().min(max as usize)];
-                    let set = sets.get(set as usize).copied().unwrap_or_default();
-                    let len = rest.iter().position(|&byte| !set.contains(byte)).unwrap_or(rest.len());
-                    steps = steps.saturating_sub((len / BYTES_A_STEP) as u64);
+                    let rest = rest(subject, pos);
+                    let len = span(sets, set, &rest[..rest.len().min(max as usize)], &mut steps);
                     if len >= min as usize {
                         pos += len;
                         continue;
                     }
                 }
-                Instr::Until { bytes: [one, two, three], min } => {
-                    let rest = subject.get(pos..).unwrap_or_default();
-                    let found = if one == two {
-                        memchr::memchr(one, rest)
-                    } else if two == three {
-                        memchr::memchr2(one, two, rest)
-                    } else {
-                        memchr::memchr3(one, two, three, rest)
-                    };
-                    let len = found.unwrap_or(rest.len());
-                    steps = steps.saturating_sub((len / BYTES_A_STEP) as u64);
+                Instr::Until { bytes, min } => {
+                    let len = until(bytes, rest(subject, pos), &mut steps);
                     if len >= min as usize {
+                        pos += len;
+                        continue;
+                    }
+                }
+                Instr::SpanCapture { set, min, kind, value } => {
+                    let len = span(sets, set as u32, rest(subject, pos), &mut steps);
+                    if len >= min as usize {
+                        if captures.len() >= limits.captures {
+                            break Stop::TooManyCaptures;
+                        }
+                        let (start, extent) = (pos as u32, Extent::Until((pos + len) as u32));
+                        captures.push(Capture { start, extent, kind, value });
+                        pos += len;
+                        continue;
+                    }
+                }
+                Instr::UntilCapture { bytes, min, kind, value } => {
+                    let len = until(bytes, rest(subject, pos), &mut steps);
+                    if len >= min as usize {
+                        if captures.len() >= limits.captures {
+                            break Stop::TooManyCaptures;
+                        }
+                        let (start, extent) = (pos as u32, Extent::Until((pos + len) as u32));
+                        captures.push(Capture { start, extent, kind, value });
                         pos += len;
                         continue;
                     }
                 }
                 Instr::Search { at, len } => {
                     let text = &pool[at as usize..][..len as usize];
-                    let rest = subject.get(pos..).unwrap_or_default();
+                    let rest = rest(subject, pos);
                     let len = memchr::memmem::find(rest, text).unwrap_or(rest.len());
                     steps = steps.saturating_sub((len / BYTES_A_STEP) as u64);
                     pos += len;
                     continue;
                 }
                 Instr::Utf8 { from, to } => {
-                    let rest = subject.get(pos..).unwrap_or_default();
-                    if let Some((code, len)) = decode_utf8(rest)
+                    if let Some((code, len)) = decode_utf8(rest(subject, pos))
                         && (from..=to).contains(&code)
                     {
                         pos += len;
@@ -368,15 +406,15 @@ impl Machine {
                     continue;
                 }
                 Instr::CloseRunTime => break Stop::RunTime(pos),
-                Instr::Native { grammar, captures: keep } => {
+                Instr::Native { grammar, value } => {
                     steps = steps.saturating_sub(((subject.len() - pos) / BYTES_A_STEP) as u64);
-                    if keep && captures.len() >= limits.captures {
+                    if value > 0 && captures.len() >= limits.captures {
                         break Stop::TooManyCaptures;
                     }
                     if let Some(end) = natives.matches(grammar, subject, pos) {
-                        if keep {
+                        if value > 0 {
                             let extent = Extent::Until(end as u32);
-                            captures.push(Capture { start: pos as u32, extent, kind: Kind::Native, value: grammar });
+                            captures.push(Capture { start: pos as u32, extent, kind: Kind::Native, value });
                         }
                         pos = end;
                         continue;
@@ -414,6 +452,50 @@ fn forget(captures: &mut Vec<Capture>, dynamics: &mut Vec<u32>, from: u32) {
 /// The end of an open capture.
 fn closed(pos: usize) -> Capture {
     Capture { start: pos as u32, extent: Extent::Close, kind: Kind::Group, value: 0 }
+}
+
+#[inline(always)]
+fn rest(subject: &[u8], pos: usize) -> &[u8] {
+    subject.get(pos..).unwrap_or_default()
+}
+
+/// How many bytes of a set a text begins with.
+#[inline(always)]
+fn span(sets: &[ByteSet], set: u32, text: &[u8], steps: &mut u64) -> usize {
+    let Some(set) = sets.get(set as usize) else { return 0 };
+    let mut len = 0;
+    while text.get(len).is_some_and(|&byte| set.contains(byte)) {
+        len += 1;
+    }
+    *steps = steps.saturating_sub((len / BYTES_A_STEP) as u64);
+    len
+}
+
+/// How far it is to the first of these bytes, or to the end.
+#[inline(always)]
+fn until([one, two, three]: [u8; 3], text: &[u8], steps: &mut u64) -> usize {
+    let found = if one == two {
+        memchr::memchr(one, text)
+    } else if two == three {
+        memchr::memchr2(one, two, text)
+    } else {
+        memchr::memchr3(one, two, three, text)
+    };
+    let len = found.unwrap_or(text.len());
+    *steps = steps.saturating_sub((len / BYTES_A_STEP) as u64);
+    len
+}
+
+/// Compares as one number where eight bytes are left.
+#[inline(always)]
+fn starts_with_short(text: &[u8], short: [u8; 8], len: u8) -> bool {
+    match text.first_chunk::<8>() {
+        Some(chunk) => {
+            let unused = 64 - 8 * (len as u32 & 15);
+            (u64::from_le_bytes(*chunk) ^ u64::from_le_bytes(short)) << (unused & 63) == 0
+        }
+        None => text.starts_with(&short[..len as usize]),
+    }
 }
 
 #[inline(always)]

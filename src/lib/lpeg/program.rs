@@ -9,6 +9,11 @@ pub enum Instr {
     /// So many bytes.
     Any(u32),
     Byte(u8),
+    /// A text of two to eight bytes; what is behind it is zero.
+    Short {
+        text: [u8; 8],
+        len: u8,
+    },
     /// A text of the pool.
     Bytes {
         at: u32,
@@ -40,6 +45,34 @@ pub enum Instr {
     Search {
         at: u32,
         len: u32,
+    },
+    /// [`Span`](Instr::Span), captured.
+    SpanCapture {
+        set: u16,
+        min: u16,
+        kind: Kind,
+        value: u32,
+    },
+    /// [`Until`](Instr::Until), captured.
+    UntilCapture {
+        bytes: [u8; 3],
+        min: u8,
+        kind: Kind,
+        value: u32,
+    },
+    /// As without the test, but goes on elsewhere instead of failing.
+    TakeByte {
+        byte: u8,
+        otherwise: u32,
+    },
+    TakeSet {
+        set: u32,
+        otherwise: u32,
+    },
+    TakeBytes {
+        at: u32,
+        len: u32,
+        otherwise: u32,
     },
     /// Goes on if the next byte is this one, or else elsewhere.
     TestByte {
@@ -98,7 +131,7 @@ pub enum Instr {
     CloseRunTime,
     Native {
         grammar: u32,
-        captures: bool,
+        value: u32,
     },
     End,
 }

@@ -71,11 +71,7 @@ impl Builder {
 }
 
 /// Finds for which rules a statement holds that depends on the rules they call, beginning with "for none".
-fn fixpoint(
-    tree: Tree<'_>,
-    rules: &[usize],
-    holds: fn(Tree<'_>, usize, &dyn Fn(u32) -> bool) -> bool,
-) -> Vec<bool> {
+fn fixpoint(tree: Tree<'_>, rules: &[usize], holds: fn(Tree<'_>, usize, &dyn Fn(u32) -> bool) -> bool) -> Vec<bool> {
     let mut callers = vec![Vec::new(); rules.len()];
     for (place, &at) in rules.iter().enumerate() {
         for call in calls(tree, at) {

@@ -39,6 +39,8 @@ pub enum Kind {
     Table,
     /// The results of a function.
     Function,
+    /// The results of the function that reads a number in decimal or hexadecimal, which needs no call.
+    Numeral,
     /// What a table has for the first capture.
     Query,
     /// A text with `%n` replaced.
@@ -55,7 +57,7 @@ pub enum Kind {
     Group,
     /// A value that a match-time function left; `value` is its place among those.
     Dynamic,
-    /// What a native grammar reads: `value` is its number.
+    /// What a native grammar reads; it is described by values from `value` on.
     Native,
 }
 
@@ -121,11 +123,11 @@ pub enum Op {
         /// The length and one; `None` when it has none or doesn't fit.
         fixed_len: Option<NonZeroU16>,
     },
-    /// A native grammar that reads a prefix, by its number.
+    /// A native grammar that reads a prefix, by its number. It captures if it has a value.
     Native {
         grammar: u32,
+        value: u32,
         nullable: bool,
-        captures: bool,
     },
 }
 
@@ -462,6 +464,7 @@ impl Builder {
                 Op::Capture { kind, value } if kind.has_value() => Op::Capture { kind, value: moved(value) },
                 Op::RunTime { value } => Op::RunTime { value: moved(value) },
                 Op::OpenCall { name } => Op::OpenCall { name: moved(name) },
+                Op::Native { grammar, value, nullable } => Op::Native { grammar, value: moved(value), nullable },
                 Op::Rule { name, nullable, no_fail, captures, fixed_len } => {
                     Op::Rule { name: moved(name), nullable, no_fail, captures, fixed_len }
                 }
@@ -476,10 +479,10 @@ impl Kind {
     /// Whether the number of a capture of this kind is that of a script's value.
     pub fn has_value(self) -> bool {
         match self {
-            Kind::Constant | Kind::Backreference | Kind::Function | Kind::Query => true,
-            Kind::Text | Kind::Fold | Kind::Accumulator | Kind::Group => true,
+            Kind::Constant | Kind::Backreference | Kind::Function | Kind::Numeral | Kind::Query => true,
+            Kind::Text | Kind::Fold | Kind::Accumulator | Kind::Group | Kind::Native => true,
             Kind::Position | Kind::Argument | Kind::Simple | Kind::Table | Kind::Number => false,
-            Kind::Substitution | Kind::Dynamic | Kind::Native => false,
+            Kind::Substitution | Kind::Dynamic => false,
         }
     }
 }

@@ -114,6 +114,7 @@ impl Sandbox {
             lua.exec_raw::<()>((), |l| {
                 state = l;
                 host::register(l, host.cast());
+                lpeg::register(l);
             })
             .map_err(plain)?;
             sandbox.state = state;

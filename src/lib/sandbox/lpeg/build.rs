@@ -7,7 +7,7 @@ use mlua::ffi;
 use super::super::host::{Host, check_bytes};
 use super::super::raw::{self, State, raise};
 use super::pattern::{self, Pattern, capture, coerce, finish, wrap};
-use super::{push_name, raise_build_error};
+use super::{TONUMBER, push_name, raise_build_error};
 use crate::lpeg::ByteSet;
 use crate::lpeg::tree::{BuildError, Builder, Kind, MAX_RULES, Op, Tree};
 
@@ -222,7 +222,12 @@ pub unsafe extern "C-unwind" fn divide(state: State) -> c_int {
     // SAFETY: see `p`.
     unsafe {
         match ffi::lua_type(state, 2) {
-            ffi::LUA_TFUNCTION => capture(state, Kind::Function, true),
+            ffi::LUA_TFUNCTION => {
+                ffi::lua_getfield(state, ffi::LUA_REGISTRYINDEX, TONUMBER.as_ptr());
+                let numeral = ffi::lua_rawequal(state, -1, 2) != 0;
+                ffi::lua_settop(state, 2);
+                capture(state, if numeral { Kind::Numeral } else { Kind::Function }, true)
+            }
             ffi::LUA_TTABLE => capture(state, Kind::Query, true),
             ffi::LUA_TSTRING => capture(state, Kind::Text, true),
             ffi::LUA_TNUMBER => {
@@ -455,4 +460,3 @@ pub unsafe extern "C-unwind" fn locale(state: State) -> c_int {
         1
     }
 }
-

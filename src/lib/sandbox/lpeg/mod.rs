@@ -61,6 +61,21 @@ const MODULE: &CStr = c"heka.lpeg";
 const METATABLE: &CStr = c"heka.lpeg.pattern";
 const PROGRAMS: &CStr = c"heka.lpeg.programs";
 
+/// Where the base library's `tonumber` is in the registry, whatever a script makes of the global.
+const TONUMBER: &CStr = c"heka.tonumber";
+
+/// Takes note of the base library, before a script can change it.
+///
+/// # Safety
+/// Runs in a protected call.
+pub unsafe fn register(state: State) {
+    // SAFETY: one push, taken by the registry.
+    unsafe {
+        ffi::lua_getglobal(state, c"tonumber".as_ptr());
+        ffi::lua_setfield(state, ffi::LUA_REGISTRYINDEX, TONUMBER.as_ptr());
+    }
+}
+
 /// Pushes the module, and makes it a global.
 ///
 /// # Safety
@@ -90,15 +105,21 @@ pub unsafe fn push_function(state: State, function: Function, host: *mut c_void)
     }
 }
 
-/// Pushes a pattern that is a native grammar of the host.
+/// Pushes a pattern that is a native grammar. `values`: the stack index of a table of so many values that describe what
+/// it captures; none if it captures nothing.
 ///
 /// # Safety
 /// In a function that [`push_function`] pushed; the host is not borrowed.
-pub unsafe fn push_native(state: State, grammar: u32, nullable: bool, captures: bool) {
+pub unsafe fn push_native(state: State, grammar: u32, nullable: bool, values: c_int, count: u32) {
     // SAFETY: leaves one value.
     unsafe {
-        Host::of(state).lpeg.builder.leaf(Op::Native { grammar, nullable, captures });
-        pattern::finish(state, Ok(()), 0);
+        let value = (count > 0) as u32;
+        Host::of(state).lpeg.builder.leaf(Op::Native { grammar, value, nullable });
+        pattern::finish(state, Ok(()), count);
+        if count > 0 {
+            ffi::lua_pushvalue(state, values);
+            ffi::lua_setfenv(state, -2);
+        }
     }
 }
 

@@ -17,6 +17,9 @@ use crate::lpeg::{Capture, Extent};
 const MAX_DEPTH: u32 = 200;
 /// Captures that `%1` to `%9` can name, and the whole text.
 const MAX_TEXT_CAPTURES: usize = 10;
+/// Values for which the stack gets room at a time, and what handling one of them takes on top.
+const RESERVED: c_int = 32;
+const SPARE: c_int = 12;
 /// So many bytes that are put together count as one step.
 const BYTES_A_STEP: usize = 16;
 
@@ -53,7 +56,7 @@ enum TextCapture {
     At(usize),
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
     /// The capture at hand; `None` at the end of those that are around it.
     #[inline]
     unsafe fn peek(&self) -> Option<Capture> {
@@ -123,8 +126,9 @@ impl Values<'_> {
     pub unsafe fn push_all(&mut self) -> c_int {
         // SAFETY: see `push`.
         unsafe {
-            let mut pushed = 0;
+            let (mut pushed, mut room) = (0, 0);
             while self.peek().is_some() {
+                self.reserve(pushed, &mut room);
                 pushed += self.push(pushed > 0);
             }
             if pushed == 0 {
@@ -135,13 +139,22 @@ impl Values<'_> {
         }
     }
 
-    /// Pushes what the capture at hand gives, and passes over it. `previous`: a value to be changed is on top of the
+    /// Makes sure, now and then, that the stack has room for what the next captures push.
+    #[inline(always)]
+    unsafe fn reserve(&self, pushed: c_int, room: &mut c_int) {
+        if pushed >= *room {
+            *room = pushed + RESERVED;
+            // SAFETY: raises if there is none.
+            unsafe { ffi::luaL_checkstack(self.state, RESERVED + SPARE, c"too many captures".as_ptr()) };
+        }
+    }
+
+    /// Pushes what the capture at hand gives, and passes over it; the stack has [`SPARE`] places. `previous`: a value to be changed is on top of the
     /// stack.
     #[inline]
     unsafe fn push(&mut self, previous: bool) -> c_int {
         // SAFETY: the stack has room for what is pushed; what a script may replace is not held.
         unsafe {
-            ffi::luaL_checkstack(self.state, 8, c"too many captures".as_ptr());
             self.step(1);
             let Some(capture) = self.peek() else { return 0 };
             if let (Kind::Simple, Extent::Until(end)) = (capture.kind, capture.extent) {
@@ -203,7 +216,12 @@ impl Values<'_> {
                 }
                 Kind::Backreference => self.push_backreference(capture),
                 Kind::Table => self.push_table(capture),
-                Kind::Function => {
+                Kind::Numeral if let Some(text) = self.only_text() => {
+                    self.skip();
+                    push_numeral(state, text);
+                    1
+                }
+                Kind::Function | Kind::Numeral => {
                     let top = ffi::lua_gettop(state);
                     self.push_value(capture.value);
                     let pushed = self.push_nested(false, false);
@@ -254,7 +272,11 @@ impl Values<'_> {
                 Kind::Fold => self.push_fold(capture),
                 Kind::Text | Kind::Substitution => {
                     let start = (*self.slot).buffer.len();
-                    if capture.kind == Kind::Text { self.text(capture) } else { self.substitute(capture) }
+                    if capture.kind == Kind::Text {
+                        self.text(capture)
+                    } else {
+                        self.substitute(capture)
+                    }
                     let buffer = &raw mut (*self.slot).buffer;
                     let made = &(&*buffer)[start.min((*buffer).len())..];
                     raw::push_bytes(state, made);
@@ -265,10 +287,28 @@ impl Values<'_> {
                     self.skip();
                     // As the machine gave it: what follows may have a say in where it ends.
                     let line = self.subject.get(capture.start as usize..).unwrap_or_default();
-                    super::super::library::push_captures(state, self.host, capture.value, line);
+                    super::super::library::push_captures(state, self.host, self.table, capture.value, line);
                     1
                 }
             }
+        }
+    }
+
+    /// The text of the capture at hand, or of the only one in it, if that is all that it has.
+    unsafe fn only_text(&self) -> Option<&'a [u8]> {
+        // SAFETY: as `peek`; what is looked at is below `count`.
+        unsafe {
+            let capture = |at: usize| (at < self.count).then(|| *self.captures.add(at));
+            let first = capture(self.at)?;
+            let (start, end) = match (first.extent, capture(self.at + 1), capture(self.at + 2)) {
+                (Extent::Until(end), ..) => (first.start, end),
+                (Extent::Open, Some(inner), Some(close)) => match (inner.kind, inner.extent, close.extent) {
+                    (Kind::Simple, Extent::Until(end), Extent::Close) => (inner.start, end),
+                    _ => return None,
+                },
+                _ => return None,
+            };
+            self.subject.get(start as usize..end as usize)
         }
     }
 
@@ -296,12 +336,12 @@ impl Values<'_> {
                 self.push_text(capture.start as usize, end as usize);
                 return 1;
             }
-            let mut pushed = 0;
+            let (mut pushed, mut room) = (0, 0);
             while self.peek().is_some() {
+                self.reserve(pushed, &mut room);
                 pushed += self.push(previous || pushed > 0);
             }
             if whole || pushed == 0 {
-                ffi::luaL_checkstack(self.state, 8, c"too many captures".as_ptr());
                 self.push_text(capture.start as usize, self.close());
                 pushed += 1;
             }
@@ -316,7 +356,9 @@ impl Values<'_> {
         // SAFETY: drops values that were pushed.
         unsafe {
             let pushed = self.push_nested(false, false);
-            ffi::lua_settop(self.state, -pushed);
+            if pushed > 1 {
+                ffi::lua_settop(self.state, -pushed);
+            }
         }
     }
 
@@ -388,6 +430,7 @@ impl Values<'_> {
         // SAFETY: see `push`.
         unsafe {
             self.at += 1;
+            self.reserve(0, &mut 0);
             if let Extent::Until(_) = capture.extent {
                 ffi::lua_createtable(state, 0, 0);
                 return 1;
@@ -398,7 +441,6 @@ impl Values<'_> {
             while let Some(inner) = self.peek() {
                 match inner.kind {
                     Kind::Group if inner.value > 0 => {
-                        ffi::luaL_checkstack(state, 8, c"too many captures".as_ptr());
                         self.step(1);
                         self.push_value(inner.value);
                         self.push_one_nested();
@@ -430,6 +472,7 @@ impl Values<'_> {
         // SAFETY: see `push`.
         unsafe {
             self.at += 1;
+            self.reserve(0, &mut 0);
             let empty = matches!(capture.extent, Extent::Until(_)) || self.peek().is_none();
             let pushed = if empty { 0 } else { self.push(false) };
             if pushed == 0 {
@@ -471,6 +514,7 @@ impl Values<'_> {
         // SAFETY: see `push`.
         unsafe {
             self.at += 1;
+            self.reserve(0, &mut 0);
             let mut from = capture.start as usize;
             if let Extent::Until(end) = capture.extent {
                 return self.append_text(from, end as usize);
@@ -508,7 +552,11 @@ impl Values<'_> {
                 self.step(1);
                 (*self.budget).check_stack(state);
                 self.depth += 1;
-                if capture.kind == Kind::Text { self.text(capture) } else { self.substitute(capture) }
+                if capture.kind == Kind::Text {
+                    self.text(capture)
+                } else {
+                    self.substitute(capture)
+                }
                 self.depth -= 1;
                 return true;
             }
@@ -537,7 +585,7 @@ impl Values<'_> {
         let state = self.state;
         // SAFETY: see `push`. The format stays alive in the table of values, which nobody else can reach.
         unsafe {
-            ffi::luaL_checkstack(state, 8, c"too many captures".as_ptr());
+            self.reserve(0, &mut 0);
             self.push_value(capture.value);
             let format = raw::string(state, -1).unwrap_or_default();
             ffi::lua_settop(state, -2);
@@ -619,5 +667,32 @@ impl Values<'_> {
     pub unsafe fn call_run_time(&mut self, arguments: c_int) {
         // SAFETY: see `call`.
         unsafe { self.call(arguments, ffi::LUA_MULTRET) };
+    }
+}
+
+/// Pushes the number that a text is, or nil, as `tonumber` does.
+unsafe fn push_numeral(state: State, text: &[u8]) {
+    // SAFETY: leaves one value; there is room, see `push`.
+    unsafe {
+        if matches!(text.len(), 1..=15) && text.iter().all(u8::is_ascii_digit) {
+            let number = text.iter().fold(0u64, |sum, digit| sum * 10 + (digit - b'0') as u64);
+            return ffi::lua_pushnumber(state, number as f64);
+        }
+        // A decimal fraction is read twice as fast as by Lua; both round correctly.
+        let plain = text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E'));
+        if plain
+            && text.last().is_some_and(u8::is_ascii_digit)
+            && text.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-')
+            && let Some(number) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok())
+        {
+            return ffi::lua_pushnumber(state, number);
+        }
+        raw::push_bytes(state, text);
+        let number = raw::number(state, -1);
+        ffi::lua_settop(state, -2);
+        match number {
+            Some(number) => ffi::lua_pushnumber(state, number),
+            None => ffi::lua_pushnil(state),
+        }
     }
 }
