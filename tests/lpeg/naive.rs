@@ -11,6 +11,7 @@ pub type Outcome = Option<(usize, Vec<(u32, Option<(Kind, u32)>)>)>;
 /// Steps after which the plain matcher gives up.
 const MAX_STEPS: u32 = 100_000;
 const MAX_LEVEL: u32 = 150;
+const MAX_EVENTS: usize = 1000;
 
 /// Reads a pattern, in postfix notation, and the same as Lua; what is left of the bytes is the subject.
 pub fn read(bytes: &[u8]) -> Option<(Builder, String, &[u8])> {
@@ -215,7 +216,7 @@ impl Naive<'_> {
     /// Where a match of the node at `pos` ends; the outer option is none when it takes too long.
     fn node(&mut self, at: usize, pos: usize) -> Option<Option<usize>> {
         self.steps += 1;
-        if self.steps > MAX_STEPS || self.level > MAX_LEVEL {
+        if self.steps > MAX_STEPS || self.level > MAX_LEVEL || self.events.len() > MAX_EVENTS {
             return None;
         }
         let kept = self.events.len();

@@ -1,18 +1,9 @@
 -- Random patterns on random subjects, as text: one line a case, for two implementations to agree on.
--- Usage: lua5.1 random.lua SEED COUNT; in a sandbox: config seed and count, the lines are injected as a payload.
+-- Stands behind show.lua. `seed` and `count` come from the arguments, or in a sandbox from its configuration.
 
-local lpeg = require "lpeg"
-require "string"
-require "table"
-require "math"
-
-local lines = {}
-local seed, count
-if read_config then
-    seed, count = read_config("seed"), read_config("count")
-else
-    seed, count = tonumber(arg[1]), tonumber(arg[2])
-end
+vague = true
+local seed = read_config and read_config("seed") or tonumber(arg[1])
+local count = read_config and read_config("count") or tonumber(arg[2])
 
 -- The same numbers wherever it runs: Park and Miller's generator.
 local state = seed % 2147483646 + 1
@@ -21,34 +12,6 @@ local function random(n)
     return state % n + 1
 end
 local function pick(list) return list[random(#list)] end
-
-local function show(value, depth)
-    depth = depth or 0
-    local kind = type(value)
-    if kind == "string" then return (string.gsub(string.format("%q", value), "%z", "\\0"):gsub("\\000", "\\0")) end
-    if kind ~= "table" then return kind == "number" and string.format("%.14g", value) or tostring(value) end
-    if depth > 6 then return "…" end
-    local items = {}
-    for key, item in pairs(value) do items[#items + 1] = show(key, depth + 1) .. "=" .. show(item, depth + 1) end
-    table.sort(items)
-    return "{" .. table.concat(items, ",") .. "}"
-end
-
-local function show_all(...)
-    local items = {}
-    for place = 1, select("#", ...) do items[place] = show((select(place, ...))) end
-    return table.concat(items, " ")
-end
-
-local function clean(message)
-    message = tostring(message)
-    message = string.gsub(message, "^[^ ]+:%d+: ", "")
-    message = string.gsub(message, "to '[^']*'", "to ?")
-    -- Which of several bad rules is named depends on the order of a table.
-    message = string.gsub(message, "rule '[^']*'", "rule ?")
-    message = string.gsub(message, "0x%x+", "")
-    return message
-end
 
 local functions = {
     { "none", function() end },
@@ -197,25 +160,17 @@ local function subject()
     return table.concat(bytes)
 end
 
-local function result(ok, ...)
-    if ok then return show_all(...) end
-    return "error: " .. clean((...))
-end
-
 function process_message()
     for case = 1, count do
         local p, text = pattern(random(5))
         for _ = 1, 2 do
             local s = subject()
             local init = random(4) == 1 and random(8) - 4 or 1
-            lines[#lines + 1] = case .. " " .. text .. " on " .. show(s) .. " at " .. init .. ": "
-                .. result(pcall(lpeg.match, p, s, init, "first", 2))
+            local label = case .. " " .. text .. " on " .. show(s) .. " at " .. init
+            report(label, pcall(lpeg.match, p, s, init, "first", 2))
         end
     end
-    local text = table.concat(lines, "\n") .. "\n"
-    if not inject_payload then return io.write(text) end
-    inject_payload("txt", "cases", text)
-    return 0
+    return finish()
 end
 
 if not inject_payload then process_message() end

@@ -49,6 +49,12 @@ pub unsafe fn number(state: State, index: c_int) -> Option<f64> {
     unsafe { (ffi::lua_isnumber(state, index) != 0).then(|| ffi::lua_tonumber(state, index)) }
 }
 
+/// A number, or a text that is one, without its fraction; 0 for anything else.
+pub unsafe fn integer(state: State, index: c_int) -> i64 {
+    // SAFETY: as `number`.
+    unsafe { number(state, index) }.unwrap_or(0.0) as i64
+}
+
 /// The name of the type at an index, `no value` included.
 pub unsafe fn type_name(state: State, index: c_int) -> &'static str {
     // SAFETY: Lua's type names are static C strings.

@@ -231,8 +231,8 @@ pub unsafe extern "C-unwind" fn divide(state: State) -> c_int {
             ffi::LUA_TTABLE => capture(state, Kind::Query, true),
             ffi::LUA_TSTRING => capture(state, Kind::Text, true),
             ffi::LUA_TNUMBER => {
-                let number = ffi::lua_tointeger(state, 2);
-                if !(0..=MAX_NUMBER).contains(&number) {
+                let number = raw::integer(state, 2);
+                if !(0..=MAX_NUMBER as i64).contains(&number) {
                     ffi::luaL_argerror(state, 1, c"invalid number".as_ptr());
                 }
                 let body = coerce(state, 1);

@@ -152,7 +152,7 @@ unsafe fn run_time(values: &mut Values<'_>, open: usize) {
         }
         let at = match ffi::lua_type(state, first) {
             ffi::LUA_TBOOLEAN => Some(values.pos),
-            _ => usize::try_from(ffi::lua_tointeger(state, first) as i64 - 1).ok(),
+            _ => usize::try_from(raw::integer(state, first).saturating_sub(1)).ok(),
         };
         let Some(at) = at.filter(|at| (values.pos..=values.subject.len()).contains(at)) else {
             raise(state, "invalid position returned by match-time capture");

@@ -99,8 +99,7 @@ pub unsafe fn coerce(state: State, index: c_int) -> *mut Pattern {
         match ffi::lua_type(state, index) {
             ffi::LUA_TSTRING => built = builder.literal(raw::string(state, index).unwrap_or_default()),
             ffi::LUA_TNUMBER => {
-                let count = ffi::lua_tointeger(state, index);
-                builder.any(count.clamp(-i32::MAX as ffi::lua_Integer, i32::MAX as ffi::lua_Integer) as i32);
+                builder.any(raw::integer(state, index).clamp(-i32::MAX as i64, i32::MAX as i64) as i32);
             }
             ffi::LUA_TBOOLEAN => builder.leaf(if ffi::lua_toboolean(state, index) != 0 { Op::True } else { Op::False }),
             ffi::LUA_TTABLE => return super::build::grammar(state, index),
