@@ -16,6 +16,7 @@ test:
 bench:
 	cargo bench
 	bash benches/ratios.sh
+	bash benches/lpeg.sh
 
 # Man pages and completions, from the argument definitions.
 docs: build

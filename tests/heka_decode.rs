@@ -340,7 +340,7 @@ if string.dump then bad[#bad + 1] = "string.dump" end
 local clf = require "common_log_format"
 local grammar = clf.build_nginx_grammar("$x")
 if getmetatable(grammar) ~= false then bad[#bad + 1] = "metatable" end
-if pcall(grammar.match, "x", "y") then bad[#bad + 1] = "match" end
+if pcall(grammar.match, grammar) or pcall(setmetatable, grammar, {{}}) then bad[#bad + 1] = "match" end
 function process_message()
     inject_message({{Payload = table.concat(bad, " ") .. math.mod(7, 4) .. tostring(gcinfo() > 0) .. _VERSION}})
     return 0

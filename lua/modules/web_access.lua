@@ -7,6 +7,7 @@ Reads the options type, user_agent_transform, user_agent_keep, user_agent_condit
 --]]
 
 local clf = require "common_log_format"
+local inject = require "native_grammars".inject
 
 local msg_type = read_config("type")
 local transform = read_config("user_agent_transform")
@@ -19,7 +20,7 @@ local msg = { Type = msg_type }
 return function(grammar)
     if not transform then
         return function()
-            if clf.inject(grammar, msg_type, payload_keep) then return 0 end
+            if inject(grammar, msg_type, payload_keep) then return 0 end
             return -1
         end
     end

@@ -664,6 +664,7 @@ mod tests {
         let show = |capture: &Capture| {
             let value = match &capture.value {
                 Captured::Text(range) => text(range),
+                Captured::Word(word) => word.to_string(),
                 Captured::Number(number) => number.to_string(),
                 Captured::Texts(ranges) => ranges.iter().map(text).collect::<Vec<_>>().join(";"),
                 Captured::Numbers(numbers) => format!("{numbers:?}"),

@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod date_time;
 pub mod ip_address;
 pub mod rsyslog;
+pub mod timestamp;
 pub mod user_agent;
 
 use std::rc::Rc;
@@ -33,6 +34,8 @@ impl Range {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Captured {
     Text(Range),
+    /// A text that stands for what the line has.
+    Word(&'static str),
     Number(f64),
     /// Several texts or numbers.
     Texts(Vec<Range>),
@@ -99,4 +102,22 @@ pub trait Grammar: Send + Sync {
 
     /// Takes a line apart, and answers where what it read ends; `None` when the line doesn't have the format.
     fn matches(&self, line: &[u8], captures: &mut Captures) -> Option<usize>;
+}
+
+/// A format without names: it is matched, and that's all.
+pub struct Plain(pub fn(&[u8]) -> Option<usize>);
+
+impl Grammar for Plain {
+    fn names(&self) -> &[String] {
+        &[]
+    }
+
+    fn nullable(&self) -> bool {
+        false
+    }
+
+    fn matches(&self, line: &[u8], captures: &mut Captures) -> Option<usize> {
+        captures.list.clear();
+        self.0(line)
+    }
 }

@@ -8,7 +8,8 @@ use mlua::ffi;
 use super::host::{Host, check_bytes};
 use super::lpeg;
 use super::raw::{self, State, raise};
-use crate::grammar::{Capture, Captured, Grammar, access_log, rsyslog, user_agent};
+use crate::grammar::timestamp::Timestamp;
+use crate::grammar::{Capture, Captured, Grammar, Plain, access_log, ip_address, rsyslog, user_agent};
 use crate::message::{MessageBuilder, MessageView, TextHeader, ValueType, now_ns, uuid};
 
 /// A script that makes grammars without end must not fill the memory: they live as long as it does.
@@ -19,25 +20,47 @@ const MAX_GRAMMARS: usize = 256;
 /// # Safety
 /// `host` as in [`super::host::register`]; runs in a protected call.
 pub unsafe fn open(state: State, name: &[u8], host: *mut std::ffi::c_void) -> bool {
-    let functions: &[(&std::ffi::CStr, raw::Function)] = match name {
-        b"common_log_format" => &[
-            (c"build_nginx_grammar", build_nginx_grammar),
-            (c"build_apache_grammar", build_apache_grammar),
-            (c"normalize_user_agent", normalize_user_agent),
-            (c"inject", inject),
-        ],
-        b"syslog" => &[(c"build_rsyslog_grammar", build_rsyslog_grammar)],
-        _ => return false,
-    };
+    if name != b"native_grammars" {
+        return false;
+    }
+    let functions: [(&std::ffi::CStr, raw::Function); 5] = [
+        (c"build_nginx_grammar", build_nginx_grammar),
+        (c"build_apache_grammar", build_apache_grammar),
+        (c"build_rsyslog_grammar", build_rsyslog_grammar),
+        (c"normalize_user_agent", normalize_user_agent),
+        (c"inject", inject),
+    ];
     // SAFETY: pushes, each taken by the table below it.
     unsafe {
-        ffi::lua_createtable(state, 0, functions.len() as c_int);
+        ffi::lua_createtable(state, 0, 16);
         for (name, function) in functions {
-            lpeg::push_function(state, *function, host);
+            lpeg::push_function(state, function, host);
             ffi::lua_setfield(state, -2, name.as_ptr());
         }
+        lpeg::push_function(state, add_patterns, host);
+        ffi::lua_pushvalue(state, -2);
+        ffi::lua_call(state, 1, 0);
     }
     true
+}
+
+/// Puts the patterns that need no format into the table that it gets.
+unsafe extern "C-unwind" fn add_patterns(state: State) -> c_int {
+    let patterns: [(&std::ffi::CStr, fn() -> Rc<dyn Grammar>); 4] = [
+        (c"ipv4", || Rc::new(Plain(ip_address::v4))),
+        (c"ipv6", || Rc::new(Plain(ip_address::v6))),
+        (c"rfc3339", || Rc::new(Timestamp::rfc3339())),
+        (c"clf_timestamp", || Rc::new(Timestamp::clf())),
+    ];
+    // SAFETY: each pattern is taken by the table.
+    unsafe {
+        for (name, make) in patterns {
+            Host::of(state).grammars.push(make());
+            push_grammar(state);
+            ffi::lua_setfield(state, 1, name.as_ptr());
+        }
+        0
+    }
 }
 
 unsafe extern "C-unwind" fn build_nginx_grammar(state: State) -> c_int {
@@ -79,6 +102,9 @@ unsafe fn push_grammar(state: State) {
         let number = (*grammars).len() as u32 - 1;
         let Some(grammar) = (*grammars).last() else { return };
         let names = grammar.names();
+        if names.is_empty() {
+            return lpeg::push_native(state, number, grammar.nullable(), 0, 0);
+        }
         ffi::luaL_checkstack(state, 10, c"grammar".as_ptr());
         ffi::lua_createtable(state, (names.len() + WORDS.len()) as c_int + 1, 0);
         let values = ffi::lua_gettop(state);
@@ -223,6 +249,9 @@ fn put_field(builder: &mut MessageBuilder<'_>, name: &[u8], capture: &Capture, l
         Captured::Text(range) => {
             builder.string_field(name, range.of(line), representation);
         }
+        Captured::Word(word) => {
+            builder.string_field(name, word.as_bytes(), representation);
+        }
         Captured::Number(number) => {
             builder.double_field(name, *number, representation);
         }
@@ -248,6 +277,7 @@ unsafe fn push(state: State, value: &Captured, line: &[u8]) {
     unsafe {
         match value {
             Captured::Text(range) => raw::push_bytes(state, range.of(line)),
+            Captured::Word(word) => raw::push_bytes(state, word.as_bytes()),
             Captured::Number(number) => ffi::lua_pushnumber(state, *number),
             Captured::Texts(ranges) => {
                 ffi::lua_createtable(state, ranges.len() as c_int, 0);

@@ -10,7 +10,13 @@ const DECODERS: [(&str, &str); 3] = [
     ("rsyslog", include_str!("../../../lua/decoders/rsyslog.lua")),
 ];
 
-const MODULES: [(&str, &str); 1] = [("web_access", include_str!("../../../lua/modules/web_access.lua"))];
+const MODULES: [(&str, &str); 5] = [
+    ("common_log_format", include_str!("../../../lua/modules/common_log_format.lua")),
+    ("date_time", include_str!("../../../lua/modules/date_time.lua")),
+    ("ip_address", include_str!("../../../lua/modules/ip_address.lua")),
+    ("syslog", include_str!("../../../lua/modules/syslog.lua")),
+    ("web_access", include_str!("../../../lua/modules/web_access.lua")),
+];
 
 /// A script's text and the name that its errors show.
 #[derive(Clone, Debug)]

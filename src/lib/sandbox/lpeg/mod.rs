@@ -182,7 +182,7 @@ unsafe fn prepare(state: State, host: *mut c_void) {
         }
         ffi::lua_createtable(state, 0, functions.len() as c_int);
         let module = ffi::lua_gettop(state);
-        ffi::lua_createtable(state, 0, operators.len() as c_int + 1);
+        ffi::lua_createtable(state, 0, operators.len() as c_int + 2);
         let metatable = ffi::lua_gettop(state);
         ffi::lua_createtable(state, 0, 0);
         ffi::lua_createtable(state, 0, 1);
@@ -200,6 +200,9 @@ unsafe fn prepare(state: State, host: *mut c_void) {
         }
         ffi::lua_pushvalue(state, module);
         ffi::lua_setfield(state, metatable, c"__index".as_ptr());
+        // A script that could change it could give patterns finalizers.
+        ffi::lua_pushboolean(state, 0);
+        ffi::lua_setfield(state, metatable, c"__metatable".as_ptr());
         for (value, key) in [(module, MODULE), (metatable, METATABLE), (programs, PROGRAMS)] {
             ffi::lua_pushvalue(state, value);
             ffi::lua_setfield(state, ffi::LUA_REGISTRYINDEX, key.as_ptr());

@@ -1,0 +1,118 @@
+//! The modules that scripts can require: each call gives what Heka's gives.
+
+use common::Workdir;
+
+mod common;
+
+/// Runs one script that shows each expression, and compares.
+fn check(prelude: &str, cases: &[(&str, &str)]) {
+    let work = Workdir::new();
+    let shows: String =
+        cases.iter().map(|(expression, _)| format!("show(pcall(function() return {expression} end))\n")).collect();
+    let show = include_str!("lpeg/show.lua");
+    work.write(
+        "script.lua",
+        format!(
+            "{show}{prelude}\nlocal function show(...) report('', ...) end\n\
+             function process_message()\n{shows}return finish()\nend\n"
+        ),
+    );
+    let run =
+        work.sh("echo x > one.log; heka-tail one.log | heka-decode --lua script.lua | heka-cat --format payload").ok();
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    for ((expression, expected), line) in cases.iter().zip(text.lines()) {
+        assert_eq!(line, format!(" => {expected}"), "{expression}");
+    }
+    assert!(text.lines().count() >= cases.len(), "{text}");
+}
+
+#[test]
+fn date_time() {
+    check(
+        "local dt = require 'date_time'
+         local function ns(p, text) local t = p:match(text) return t and string.format('%.0f', dt.time_to_ns(t)) end
+         local function strf(format, text) return ns(dt.build_strftime_grammar(format), text) end",
+        &[
+            (
+                "dt.rfc3339:match '1999-05-05T23:23:59.217-07:00'",
+                r#"{"day"="05","hour"="23","min"="23","month"="05","offset_hour"=7,"offset_min"=0,"offset_sign"="-","sec"="59","sec_frac"=0.217,"year"="1999"}"#,
+            ),
+            ("ns(dt.rfc3339, '1999-05-05T23:23:59.217-07:00')", r#""925971839217000064""#),
+            ("ns(dt.rfc3339, '1985-04-12T23:20:50Z')", r#""482196050000000000""#),
+            ("dt.rfc3339:match '1999-13-05T23:23:59Z'", "nil"),
+            ("dt.rfc3339:match '1999-05-05t23:23:59Z'", "nil"),
+            ("dt.rfc3339:match '1999-05-05T23:23:59'", "nil"),
+            (
+                "dt.clf_timestamp:match '10/Feb/2014:08:46:41 -0800'",
+                r#"{"day"="10","hour"="08","min"="46","month"="2","offset_hour"=8,"offset_min"=0,"offset_sign"="-","sec"="41","year"="2014"}"#,
+            ),
+            ("ns(dt.clf_timestamp, '10/Feb/2014:08:46:41 -0800')", r#""1392050801000000000""#),
+            ("dt.clf_timestamp:match '10/Feb/2014:24:46:41 -0800'", "nil"),
+            ("ns(dt.mysql_timestamp, '20140210125858')", r#""1392037138000000000""#),
+            ("ns(dt.pgsql_timestamp, '2014-02-10 16:46:36')", r#""1392050796000000000""#),
+            ("dt.rfc3164_timestamp:match('Feb  9 16:46:36').day", r#""9""#),
+            ("dt.rfc3164_timestamp:match('Feb  9 16:46:36').year == os.date('!%Y')", "true"),
+            ("strf('%d/%m/%Y', '01/02/2014')", r#""1391256000000000000""#),
+            ("strf('%I:%M:%S %p %d/%m/%y', '11:30:00 PM 01/02/14')", r#""1391297400000000000""#),
+            ("strf('%I:%M:%S %p %d/%m/%y', '12:30:00 AM 01/02/14')", r#""1391214600000000000""#),
+            ("strf('%Y-%m-%d %H:%M:%S %Z', '2014-02-01 00:00:00 PST')", r#""1391241600000000000""#),
+            ("strf('%Y-%m-%d %H:%M:%S %Z', '2014-02-01 00:00:00 CET')", r#""1391212800000000000""#),
+            ("strf('%a %b %e %T %z %Y', 'Sat Feb  1 00:00:00 +0100 2014')", r#""1391209200000000000""#),
+            ("strf('%s', '1391212800')", r#""1391212800000000000""#),
+            ("strf('%D %k:%M', '02/01/14  7:05')", r#""1391238300000000000""#),
+            ("strf('%Y', 'x')", "nil"),
+            ("dt.build_strftime_grammar('%Q')", "error: unknown strftime specifier: Q"),
+            ("dt.build_strftime_grammar('')", "error: could not parse the strftime format"),
+            ("dt.time_to_ns(nil)", "0"),
+            ("dt.time_to_ns { time_t = 1 }", "1000000000"),
+            ("dt.time_to_ns { year = 2014 }", "error: field 'day' missing in date table"),
+            ("dt.seconds_to_ns('1.5')", "1500000000"),
+            ("lpeg.Ct(dt.date_mabbr * ' ' * dt.date_mday_sp):match 'Dec  7'", r#"{"day"=" 7","month"="12"}"#),
+            (
+                "lpeg.Ct(dt.time_hour * ':' * dt.time_minute * dt.timezone):match '09:30EST'",
+                r#"{"hour"="09","min"="30","offset_hour"=5,"offset_min"=0,"offset_sign"="-"}"#,
+            ),
+            ("lpeg.Ct(dt.rfc3339_full_date * 'T' * dt.rfc3339_full_time):match('2014-02-10T16:46:36Z').sec", r#""36""#),
+        ],
+    );
+}
+
+#[test]
+fn grammars_compose_with_all_operators() {
+    check(
+        "require 'os'
+         local C, Cg, Cp, Cs, Ct, P = lpeg.C, lpeg.Cg, lpeg.Cp, lpeg.Cs, lpeg.Ct, lpeg.P
+         local ip, dt, clf, syslog = require 'ip_address', require 'date_time', require 'common_log_format', require 'syslog'
+         local status = clf.build_nginx_grammar '$status'",
+        &[
+            ("C(ip.v4):match '192.0.2.17 x'", r#""192.0.2.17""#),
+            ("ip.v4:match '256.1.1.1'", "nil"),
+            ("ip.v4:match '01.2.3.4'", "nil"),
+            ("C(ip.v6):match '2001:db8::ff00:42:8329 x'", r#""2001:db8::ff00:42:8329""#),
+            ("C(ip.v6):match '::ffff:192.0.2.1'", r#""::ffff:192.0.2.1""#),
+            ("C(ip.v6):match 'fe80'", "nil"),
+            ("lpeg.type(ip.v4), lpeg.type(dt.rfc3339), lpeg.type(status)", r#""pattern" "pattern" "pattern""#),
+            ("Cs((ip.v4 / 'IP' + 1)^0):match 'from 10.0.0.1 to 10.0.0.2'", r#""from IP to IP""#),
+            ("Ct(C(ip.v6 + ip.v4) * (' ' * C(ip.v6 + ip.v4))^0):match '10.0.0.1 ::1'", r#"{1="10.0.0.1",2="::1"}"#),
+            ("(#ip.v4 * C(1) * -ip.v4):match '1.2.3.4'", r#""1""#),
+            ("((P'x' * ip.v4)^1):match 'x1.2.3.4x1.2.3.4'", "17"),
+            ("(status * ' ' * status):match '200 404'", r#"{"status"=200} {"status"=404}"#),
+            ("Ct(Cg(status, 'first') * (' ' + Cp()) * Cg(status / function(t) return t.status + 1 end, 'second')):match '200 404'",
+             r#"{"first"={"status"=200},"second"=405}"#),
+            ("Ct(Cg(dt.rfc3339 / dt.time_to_ns, 'time') * ' ' * Cg(P(1)^0, 'text')):match('2014-02-10T16:46:36Z hello').text", r#""hello""#),
+            ("(status + C'no'):match 'no'", r#""no""#),
+            ("(clf.build_nginx_grammar '$request')^0", "error: loop body may accept empty string"),
+            ("clf.build_nginx_grammar('$')", "error: could not parse the log_format configuration: a $ without a variable's name"),
+            ("syslog.severity:match 'WARNING'", "4"),
+            ("syslog.severity:match 'err'", "3"),
+            ("syslog.severity:match 'Err'", "nil"),
+            ("syslog.build_rsyslog_grammar('%syslogtag%'):match 'sshd[4718]:'",
+             r#"{"syslogtag"={"pid"=4718,"programname"="sshd"}}"#),
+            (
+                "clf.nginx_error_grammar:match '2014/01/10 07:04:56 [notice] 16842#0: *8878 signal process started'",
+                r#"{"Fields"={"connection"=8878,"tid"=0},"Payload"="signal process started","Pid"=16842,"Severity"=5,"Timestamp"=1.389337496e+18}"#,
+            ),
+            ("#clf.nginx_error_grammar:match('2014/01/10 07:04:56 [crit] 1#2: a\\nb').Payload", "3"),
+        ],
+    );
+}
