@@ -2,7 +2,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROGRAMS = heka-tail heka-listen heka-decode heka-match heka-cat heka-hec
 
-.PHONY: build demo test install bench docs
+.PHONY: build demo test install bench fuzz docs
 
 build:
 	cargo build --release
@@ -17,6 +17,10 @@ bench:
 	cargo bench
 	bash benches/ratios.sh
 	bash benches/lpeg.sh
+
+# Half an hour; needs cargo-fuzz and a nightly toolchain.
+fuzz:
+	cargo +nightly fuzz run lpeg -- -max_total_time=1800 -max_len=400 -timeout=10 -rss_limit_mb=8000
 
 # Man pages and completions, from the argument definitions.
 docs: build

@@ -118,6 +118,10 @@ function process_message()
         '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"')
     local _, subject = nginx()
     time("common_log_format", pattern, subject, 20000)
+    -- As nginx_access.lua does it: from the Payload to an injected message.
+    write_message("Payload", subject)
+    local inject = require "native_grammars".inject
+    time("nginx_access", { match = function() return inject(pattern, "nginx") end }, subject, 4000)
     inject_payload("txt", "times", table.concat(lines, "\n") .. "\n")
     return 0
 end

@@ -247,3 +247,17 @@ fn grammars_are_written_as_for_heka() {
         end\n";
     assert_eq!(String::from_utf8_lossy(&run(body).ok().stdout).trim_end(), "1391794831 data2 12 warn");
 }
+
+#[test]
+fn the_grammar_of_the_readme_works() {
+    let work = Workdir::new();
+    let block = include_str!("../README.md").split("```lua\n").nth(2).and_then(|rest| rest.split("```").next());
+    work.write("app.lua", block.unwrap());
+    work.write("app.log", "2026-11-21T10:23:02.125Z WARN disk=sda free=12\nanything else\n");
+    let run = work.sh("heka-tail app.log | heka-decode --lua ./app.lua");
+    let messages = common::messages(&run.stdout);
+    assert_eq!(messages.len(), 1);
+    assert_eq!((messages[0].timestamp / 1_000_000, messages[0].severity), (1_795_256_582_124, Some(4)));
+    assert_eq!(common::field(&messages[0], "free").as_deref(), Some("12"));
+    assert!(run.stderr.contains("not a line of ours"), "{}", run.stderr);
+}

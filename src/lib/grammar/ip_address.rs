@@ -56,12 +56,11 @@ pub fn hostname(text: &[u8]) -> Option<usize> {
 
 /// The longest of an IPv4 address, an IPv6 address and a host name, with its representation.
 pub fn host(text: &[u8]) -> Option<(usize, &'static str)> {
-    let name = hostname(text).unwrap_or(0);
-    match v4(text) {
-        // "1.2.3.4.example.org" is a name that begins like an address.
-        Some(len) if len >= name => return Some((len, "ipv4")),
-        _ => {}
+    // "1.2.3.4.example.org" is a name that begins like an address.
+    if let Some(len) = v4(text).filter(|&len| hostname(&text[len..]).is_none()) {
+        return Some((len, "ipv4"));
     }
+    let name = hostname(text).unwrap_or(0);
     if text[..text.len().min(5)].contains(&b':')
         && let Some(len) = v6(text)
     {

@@ -43,7 +43,7 @@ const NOWHERE: usize = u32::MAX as usize;
 /// Subjects may not be longer: positions hold 32 bits.
 pub const MAX_SUBJECT: usize = u32::MAX as usize - 2;
 /// So many bytes of a run count as one step.
-const BYTES_A_STEP: usize = 8;
+pub const BYTES_A_STEP: usize = 8;
 
 /// What a match may use.
 #[derive(Clone, Copy, Debug)]

@@ -14,6 +14,6 @@ mod set;
 pub mod tree;
 
 pub use compile::compile;
-pub use machine::{Capture, Extent, Limits, MAX_SUBJECT, Machine, Natives, Stop};
+pub use machine::{BYTES_A_STEP, Capture, Extent, Limits, MAX_SUBJECT, Machine, Natives, Stop};
 pub use program::{Instr, Program, ProgramRef};
 pub use set::ByteSet;

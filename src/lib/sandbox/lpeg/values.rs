@@ -11,7 +11,7 @@ use super::super::host::Host;
 use super::super::raw::{self, State, raise};
 use super::Slot;
 use crate::lpeg::tree::Kind;
-use crate::lpeg::{Capture, Extent};
+use crate::lpeg::{BYTES_A_STEP, Capture, Extent};
 
 /// Captures within captures: LPeg's bound.
 const MAX_DEPTH: u32 = 200;
@@ -20,8 +20,6 @@ const MAX_TEXT_CAPTURES: usize = 10;
 /// Values for which the stack gets room at a time, and what handling one of them takes on top.
 const RESERVED: c_int = 32;
 const SPARE: c_int = 12;
-/// So many bytes that are put together count as one step.
-const BYTES_A_STEP: usize = 16;
 
 /// A match whose captures are looked at.
 #[derive(Clone, Copy)]
