@@ -46,7 +46,8 @@ pub unsafe fn open(state: State, name: &[u8], host: *mut std::ffi::c_void) -> bo
 
 /// Puts the patterns that need no format into the table that it gets.
 unsafe extern "C-unwind" fn add_patterns(state: State) -> c_int {
-    let patterns: [(&std::ffi::CStr, fn() -> Rc<dyn Grammar>); 4] = [
+    type Make = fn() -> Rc<dyn Grammar>;
+    let patterns: [(&std::ffi::CStr, Make); 4] = [
         (c"ipv4", || Rc::new(Plain(ip_address::v4))),
         (c"ipv6", || Rc::new(Plain(ip_address::v6))),
         (c"rfc3339", || Rc::new(Timestamp::rfc3339())),

@@ -232,7 +232,7 @@ pub unsafe extern "C-unwind" fn divide(state: State) -> c_int {
             ffi::LUA_TSTRING => capture(state, Kind::Text, true),
             ffi::LUA_TNUMBER => {
                 let number = raw::integer(state, 2);
-                if !(0..=MAX_NUMBER as i64).contains(&number) {
+                if !(0..=MAX_NUMBER).contains(&number) {
                     ffi::luaL_argerror(state, 1, c"invalid number".as_ptr());
                 }
                 let body = coerce(state, 1);
@@ -438,7 +438,8 @@ pub unsafe extern "C-unwind" fn locale(state: State) -> c_int {
             ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
             ffi::lua_settop(state, 1);
         }
-        let classes: [(&std::ffi::CStr, fn(&u8) -> bool); 11] = [
+        type Class = fn(&u8) -> bool;
+        let classes: [(&std::ffi::CStr, Class); 11] = [
             (c"alnum", u8::is_ascii_alphanumeric),
             (c"alpha", u8::is_ascii_alphabetic),
             (c"cntrl", u8::is_ascii_control),

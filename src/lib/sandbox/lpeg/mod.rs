@@ -33,6 +33,7 @@ pub struct Workshop {
     program: Program,
     max_stack: usize,
     /// Matches in progress, the outermost first, and behind them those to be used again. Each stays where it is.
+    #[expect(clippy::vec_box, reason = "a match keeps its slot while the list grows")]
     slots: Vec<Box<Slot>>,
     /// How many are in progress.
     depth: usize,
