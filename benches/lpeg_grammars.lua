@@ -118,6 +118,8 @@ function process_message()
         '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"')
     local _, subject = nginx()
     time("common_log_format", pattern, subject, 20000)
+    -- Its values are read from the line when they are asked for; here all of them at once.
+    time("common_log_format_filled", { match = function() local t = pattern:match(subject) next(t) return t end }, subject, 20000)
     -- As nginx_access.lua does it: from the Payload to an injected message.
     write_message("Payload", subject)
     local inject = require "native_grammars".inject

@@ -4,11 +4,10 @@ use common::Workdir;
 
 mod common;
 
-/// Runs one script that shows each expression, and compares.
-fn check(prelude: &str, cases: &[(&str, &str)]) {
+/// Runs one script that shows each expression: a line for each.
+fn lines(prelude: &str, expressions: &[String]) -> Vec<String> {
     let work = Workdir::new();
-    let shows: String =
-        cases.iter().map(|(expression, _)| format!("show(pcall(function() return {expression} end))\n")).collect();
+    let shows: String = expressions.iter().map(|text| format!("show(pcall(function() return {text} end))\n")).collect();
     let show = include_str!("lpeg/show.lua");
     work.write(
         "script.lua",
@@ -20,10 +19,16 @@ fn check(prelude: &str, cases: &[(&str, &str)]) {
     let run =
         work.sh("echo x > one.log; heka-tail one.log | heka-decode --lua script.lua | heka-cat --format payload").ok();
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
-    for ((expression, expected), line) in cases.iter().zip(text.lines()) {
+    assert!(text.lines().count() >= expressions.len(), "{text}");
+    text.lines().map(String::from).collect()
+}
+
+/// The same, compared.
+fn check(prelude: &str, cases: &[(&str, &str)]) {
+    let expressions: Vec<String> = cases.iter().map(|(expression, _)| expression.to_string()).collect();
+    for ((expression, expected), line) in cases.iter().zip(lines(prelude, &expressions)) {
         assert_eq!(line, format!(" => {expected}"), "{expression}");
     }
-    assert!(text.lines().count() >= cases.len(), "{text}");
 }
 
 #[test]
@@ -115,4 +120,88 @@ fn grammars_compose_with_all_operators() {
             ("#clf.nginx_error_grammar:match('2014/01/10 07:04:56 [crit] 1#2: a\\nb').Payload", "3"),
         ],
     );
+}
+
+#[test]
+fn a_table_of_captures_is_a_table() {
+    // What a grammar gives by itself is filled when it is looked at; what it gives within a pattern is a plain table.
+    let uses = [
+        "t",
+        "t.status, t.request_time.value, t.nothing, t[1], #t, type(t)",
+        "t.request_time == t.request_time, t == t, rawequal(t, t), next({}, nil)",
+        "(function() t.status = nil return t.status, t end)()",
+        "(function() t.status = 5 t.status = nil return t.status, t end)()",
+        "(function() t.extra = 'x' t.status = 7 return t.extra, t.status, t end)()",
+        "(function() t.request_time.value = 9 return t.request_time.value, t end)()",
+        "(function() local n = 0 for k in pairs(t) do n = n + 1 end return n, t end)()",
+        "(function() t.status = nil local n = 0 for k in next, t do n = n + 1 end return n end)()",
+        "(function() local n = 0 table.foreach(t, function() n = n + 1 end) return n end)()",
+        "next(t) ~= nil, rawget(t, 'status'), rawget(t, 'nothing')",
+        "(function() rawset(t, 'status', 1) return t.status, t end)()",
+        "getmetatable(t)",
+        "(function() setmetatable(t, { __index = function(_, k) return k end }) return t.status, t.nothing end)()",
+        "(function() t[1] = 'a' t[2.5] = 'b' return #t, t end)()",
+        "pcall(function() t[nil] = 1 end)",
+        "table.concat(t), table.maxn(t), unpack(t)",
+        "(function() local found = {} for _, k in ipairs { 'host', 'status' } do found[k] = t[k] end return found end)()",
+        "lpeg.match(lpeg.C(1)^1 / t, 'status')",
+        "(function() local other = grammar:match('b 404 2') return t.status, other.status, t.status, other end)()",
+    ];
+    let shown = |made: &str| -> Vec<String> {
+        uses.iter().map(|expression| format!("(function() local t = {made} return {expression} end)()")).collect()
+    };
+    let prelude = "require 'table'
+        local grammar = require 'common_log_format'.build_nginx_grammar '$host $status $request_time'";
+    let run = |expressions: Vec<String>| lines(prelude, &expressions);
+    let (lazy, plain) = (run(shown("grammar:match('a 200 1.5')")), run(shown("lpeg.Cg(grammar):match('a 200 1.5')")));
+    for ((expression, lazy), plain) in uses.iter().zip(&lazy).zip(&plain) {
+        assert_eq!(lazy, plain, "{expression}");
+        assert!(!lazy.contains("userdata"), "{expression}: {lazy}");
+    }
+    assert_eq!(
+        lazy[0],
+        r#" => {"host"={"representation"="hostname","value"="a"},"request_time"={"representation"="s","value"=1.5},"status"=200}"#
+    );
+    assert!(lazy.len() >= uses.len());
+    let errors = [("pairs(nil)", "pairs"), ("next(5)", "next"), ("setmetatable(1, {})", "setmetatable")];
+    for (expression, name) in errors {
+        let found = &lines("", &[format!("select(2, pcall(function() return 0, {expression} end))")])[0];
+        assert!(found.contains(&format!("bad argument #1 to '{name}' (table expected")), "{found}");
+    }
+}
+
+#[test]
+fn a_table_of_captures_is_injected_as_it_is() {
+    let work = Workdir::new();
+    work.write("access.log", "a 200 1.5\nb 404 2\n");
+    let script = |made: &str| {
+        format!(
+            "require 'lpeg'
+             local grammar = require 'common_log_format'.build_nginx_grammar '$host $status $request_time'
+             function process_message()
+                 local fields = {made}
+                 local message = {{ Timestamp = fields.status * 1e9, Type = fields.host.value, Fields = fields }}
+                 fields.status = nil
+                 fields.more = {{ 1, 2 }}
+                 if fields.host.value == 'b' then fields.request_time = 'none' end
+                 inject_message(message)
+                 inject_message {{ Fields = {{ only = 1 }} }}
+                 return 0
+             end"
+        )
+    };
+    let decoded = |made: &str| {
+        work.write("script.lua", script(made));
+        let run = work.sh("heka-tail access.log | heka-decode --lua script.lua").ok();
+        let show = |message: &heka::message::schema::Message| {
+            let mut fields: Vec<String> = message.fields.iter().map(|field| format!("{field:?}")).collect();
+            fields.sort();
+            (message.timestamp, message.r#type.clone(), fields)
+        };
+        common::messages(&run.stdout).iter().map(show).collect::<Vec<_>>()
+    };
+    let plain = decoded("lpeg.Cg(grammar):match(read_message 'Payload')");
+    assert_eq!(plain.len(), 4);
+    assert_eq!(plain[0].2.len(), 3);
+    assert_eq!(decoded("grammar:match(read_message 'Payload')"), plain);
 }

@@ -141,7 +141,7 @@ fn answer(value: u32, at: usize, len: usize) -> Option<(usize, u32)> {
     match value {
         1 => Some((at, 0)),
         2 => (at < len).then_some((at + 1, 1)),
-        3 => (at % 2 == 0).then_some((at, 2)),
+        3 => at.is_multiple_of(2).then_some((at, 2)),
         _ => None,
     }
 }

@@ -22,6 +22,11 @@ impl<'b> MessageBuilder<'b> {
         MessageBuilder { buf }
     }
 
+    /// Goes on with a message that was begun elsewhere.
+    pub fn more(buf: &'b mut Vec<u8>) -> Self {
+        MessageBuilder { buf }
+    }
+
     #[inline]
     pub fn text(&mut self, header: TextHeader, value: &[u8]) -> &mut Self {
         let tag = match header {

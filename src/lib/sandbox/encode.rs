@@ -10,6 +10,7 @@ use mlua::ffi;
 use super::host::Host;
 use super::number;
 use super::raw::{self, State};
+use super::record;
 use crate::message::wire::{close_length, put_bytes, put_varint};
 use crate::message::{MessageView, TextHeader, ValueType, now_ns, uuid};
 
@@ -30,6 +31,9 @@ pub unsafe fn message(
     unsafe {
         if ffi::lua_checkstack(state, 20) == 0 {
             return Err("stack overflow");
+        }
+        if record::is_record(state, table) {
+            record::fill(state, table, host);
         }
         let from = |header: TextHeader| inherit.and_then(|view| view.text(header));
 
@@ -111,6 +115,9 @@ unsafe fn fields(state: State, host: &mut Host) -> Result<(), &'static str> {
     // way that goes on; an error ends the call, and with it the stack frame.
     unsafe {
         let table = ffi::lua_gettop(state);
+        if record::is_record(state, table) {
+            record::put_fields(state, table, host);
+        }
         ffi::lua_rawgeti(state, table, 1);
         let array = ffi::lua_type(state, -1) == ffi::LUA_TTABLE;
         ffi::lua_pop(state, 1);
@@ -143,6 +150,8 @@ unsafe fn fields(state: State, host: &mut Host) -> Result<(), &'static str> {
                     let name = raw::string_or_number(state, -1).unwrap_or_default();
                     field(state, value, name, host)?;
                 }
+                // What a record keeps for itself.
+                ffi::LUA_TLIGHTUSERDATA => {}
                 _ => return Err("field name must be a string"),
             }
             ffi::lua_settop(state, value - 1);

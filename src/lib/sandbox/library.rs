@@ -8,6 +8,7 @@ use mlua::ffi;
 use super::host::{Host, check_bytes};
 use super::lpeg;
 use super::raw::{self, State, raise};
+use super::record;
 use crate::grammar::timestamp::Timestamp;
 use crate::grammar::{Capture, Captured, Grammar, Plain, access_log, ip_address, rsyslog, user_agent};
 use crate::message::{MessageBuilder, MessageView, TextHeader, ValueType, now_ns, uuid};
@@ -95,7 +96,7 @@ unsafe fn build(state: State, compile: fn(&str) -> Result<Rc<dyn Grammar>, Strin
 }
 
 /// Pushes the pattern of the grammar that was added last. Its values: the grammar's number, the names of its captures,
-/// and the [`WORDS`] that describe them.
+/// the [`WORDS`] that describe them, and the metatable of its records.
 unsafe fn push_grammar(state: State) {
     // SAFETY: each value that is pushed is taken by the table. The list of grammars only grows, and names are in it.
     unsafe {
@@ -116,7 +117,12 @@ unsafe fn push_grammar(state: State) {
             raw::push_bytes(state, text.as_bytes());
             ffi::lua_rawseti(state, values, place as i64 + 2);
         }
-        lpeg::push_native(state, number, grammar.nullable(), values, (names.len() + WORDS.len()) as u32 + 1);
+        let count = names.len() + WORDS.len() + 1;
+        if names.len() <= record::MAX_NAMES {
+            record::push_metatable(state, raw::upvalue(state), values, number);
+            ffi::lua_rawseti(state, values, count as i64 + 1);
+        }
+        lpeg::push_native(state, number, grammar.nullable(), values, count as u32 + 1);
     }
 }
 
@@ -150,27 +156,34 @@ pub unsafe fn push_captures(state: State, host: *mut Host, values: c_int, first:
         ffi::lua_settop(state, -2);
         captures.read_again(grammars, grammar, line);
         let names = grammars.get(grammar as usize).map_or(0, |grammar| grammar.names().len());
-        let words = first as i64 + 1 + names as i64;
         ffi::lua_createtable(state, 0, names as c_int);
         for capture in &captures.list {
             ffi::lua_rawgeti(state, values, first as i64 + 1 + capture.name as i64);
-            let described = !capture.representation.is_empty();
-            if described {
-                ffi::lua_createtable(state, 0, 2);
-                ffi::lua_rawgeti(state, values, words);
-            }
-            push(state, &capture.value, line);
-            if described {
-                ffi::lua_rawset(state, -3);
-                ffi::lua_rawgeti(state, values, words + 1);
-                match WORDS.iter().position(|word| *word == capture.representation) {
-                    Some(place) => drop(ffi::lua_rawgeti(state, values, words + place as i64)),
-                    None => raw::push_bytes(state, capture.representation.as_bytes()),
-                }
-                ffi::lua_rawset(state, -3);
-            }
+            push_capture(state, values, first, names, capture, line);
             ffi::lua_rawset(state, -3);
         }
+    }
+}
+
+/// Pushes what one capture is in Lua. The rest as [`push_captures`]; `names`: how many names the grammar has.
+#[inline]
+pub unsafe fn push_capture(state: State, values: c_int, first: u32, names: usize, capture: &Capture, line: &[u8]) {
+    // SAFETY: leaves one value.
+    unsafe {
+        if capture.representation.is_empty() {
+            return push(state, &capture.value, line);
+        }
+        let words = first as i64 + 1 + names as i64;
+        ffi::lua_createtable(state, 0, 2);
+        ffi::lua_rawgeti(state, values, words);
+        push(state, &capture.value, line);
+        ffi::lua_rawset(state, -3);
+        ffi::lua_rawgeti(state, values, words + 1);
+        match WORDS.iter().position(|word| *word == capture.representation) {
+            Some(place) => drop(ffi::lua_rawgeti(state, values, words + place as i64)),
+            None => raw::push_bytes(state, capture.representation.as_bytes()),
+        }
+        ffi::lua_rawset(state, -3);
     }
 }
 
@@ -244,7 +257,7 @@ impl Host {
     }
 }
 
-fn put_field(builder: &mut MessageBuilder<'_>, name: &[u8], capture: &Capture, line: &[u8]) {
+pub fn put_field(builder: &mut MessageBuilder<'_>, name: &[u8], capture: &Capture, line: &[u8]) {
     let representation = capture.representation.as_bytes();
     match &capture.value {
         Captured::Text(range) => {

@@ -16,6 +16,7 @@ mod library;
 mod lpeg;
 mod number;
 mod raw;
+mod record;
 mod scripts;
 mod settings;
 mod stage;
@@ -122,8 +123,10 @@ impl Sandbox {
                 lua.exec_raw((), |l| raw::push_function(l, find_module, host.cast())).map_err(plain)?;
             let open: mlua::Function =
                 lua.exec_raw((), |l| raw::push_function(l, open_native, host.cast())).map_err(plain)?;
+            let guard: mlua::Function =
+                lua.exec_raw((), |l| raw::push_function(l, record::guard, host.cast())).map_err(plain)?;
             let prelude = lua.load(include_str!("prelude.lua")).set_name("=prelude").set_mode(ChunkMode::Text);
-            prelude.call::<()>((find, open)).map_err(plain)?;
+            prelude.call::<()>((find, open, guard)).map_err(plain)?;
             lua.gc_collect().map_err(plain)?;
             if settings.limits.memory > 0 {
                 lua.set_memory_limit(settings.limits.memory).map_err(plain)?;

@@ -1,7 +1,7 @@
 -- What a script sees: the base library without what leads out of the sandbox, and `require`.
 -- Runs once, before the script. Everything that it still needs later is local, so a script can't replace it.
 
-local find_module, open_native = ...
+local find_module, open_native, guard = ...
 
 local error, find, gsub, getmetatable, loadstring, pairs, rawget, rawset, select, setfenv, setmetatable, type =
     error, string.find, string.gsub, getmetatable, loadstring, pairs, rawget, rawset, select, setfenv, setmetatable, type
@@ -21,6 +21,12 @@ local libraries = {
     math = math,
     os = { clock = os.clock, date = os.date, difftime = os.difftime, time = os.time },
 }
+
+-- Where a table of a grammar's captures would show that it is filled only when it is looked at.
+for _, name in ipairs { "getmetatable", "next", "pairs", "rawget", "rawset", "setmetatable" } do
+    rawset(globals, name, guard(globals[name], name ~= "getmetatable"))
+end
+table.foreach = guard(table.foreach, true)
 
 for _, name in pairs {
     "collectgarbage", "coroutine", "dofile", "load", "loadfile", "loadstring", "newproxy", "print", "string", "table",

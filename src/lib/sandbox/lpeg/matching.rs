@@ -6,6 +6,7 @@ use mlua::ffi;
 
 use super::super::host::{Host, check_bytes};
 use super::super::raw::{self, State, raise};
+use super::super::record;
 use super::pattern::{Pattern, coerce, get, program, push_values};
 use super::values::Values;
 use super::{MAX_STACK, Slot, Workshop};
@@ -146,7 +147,13 @@ unsafe fn match_native(
             Some(_) => {
                 push_values(state, PATTERN, pattern);
                 let table = ffi::lua_gettop(state);
-                super::super::library::push_captures(state, host, table, value, line);
+                ffi::lua_rawgeti(state, table, (*pattern).values as i64);
+                // A record holds the whole line.
+                if start == 0 && ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
+                    record::push(state, SUBJECT, table + 1);
+                } else {
+                    super::super::library::push_captures(state, host, table, value, line);
+                }
             }
         }
         1
