@@ -11,6 +11,7 @@ mod naive;
 const SHOW: &str = include_str!("lpeg/show.lua");
 const NAMES: &str = include_str!("lpeg/names.lua");
 const RANDOM: &str = include_str!("lpeg/random.lua");
+const CORPUS: &str = include_str!("lpeg/corpus.txt");
 const CASES: &str = include_str!("lpeg/cases.txt");
 /// Where the cases begin that LPeg 1.0.2 doesn't know.
 const NEWER: &str = "# LPeg 1.1";
@@ -124,15 +125,24 @@ fn the_machine_agrees_with_a_plain_matcher() {
         (state >> 33) as u32
     };
     let mut compared = 0;
-    for _ in 0..300_000 {
-        let bytes: Vec<u8> = (0..random() % 120).map(|_| random() as u8).collect();
-        let Some((pattern, text, _)) = naive::read(&bytes) else { continue };
-        let subject: Vec<u8> = (0..random() % 16).map(|_| b'a' + (random() % 3) as u8).collect();
-        let found = naive::run_machine(pattern.tree(), &subject);
-        if let (Some(expected), Ok(found)) = (naive::run_naive(pattern.tree(), &subject), found) {
+    let mut compare = |bytes: &[u8], subject: Option<&[u8]>| {
+        let Some((pattern, text, rest)) = naive::read(bytes) else { return };
+        let subject = subject.unwrap_or(rest);
+        let found = naive::run_machine(pattern.tree(), subject);
+        if let (Some(expected), Ok(found)) = (naive::run_naive(pattern.tree(), subject), found) {
             assert_eq!(found, expected, "{text} on {subject:?}");
             compared += 1;
         }
+    };
+    for _ in 0..300_000 {
+        let bytes: Vec<u8> = (0..random() % 120).map(|_| random() as u8).collect();
+        let subject: Vec<u8> = (0..random() % 16).map(|_| b'a' + (random() % 3) as u8).collect();
+        compare(&bytes, Some(&subject));
+    }
+    for line in CORPUS.lines().filter(|line| !line.starts_with('#')) {
+        let bytes: Option<Vec<u8>> =
+            (0..line.len() / 2).map(|at| u8::from_str_radix(line.get(2 * at..2 * at + 2)?, 16).ok()).collect();
+        compare(&bytes.unwrap(), None);
     }
     assert!(compared > 50_000, "only {compared} patterns were compared");
 }

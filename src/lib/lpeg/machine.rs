@@ -144,8 +144,7 @@ impl Machine {
             self.captures.push(Capture { kind: Kind::Group, value: 0, ..opened });
             for value in first..first + count {
                 self.dynamics.push(self.captures.len() as u32);
-                let extent = Extent::Until(at as u32);
-                self.captures.push(Capture { start: at as u32, extent, kind: Kind::Dynamic, value });
+                self.captures.push(captured(at, at, Kind::Dynamic, value));
             }
             self.captures.push(closed(at));
         }
@@ -255,8 +254,7 @@ impl Machine {
                         if captures.len() >= limits.captures {
                             break Stop::TooManyCaptures;
                         }
-                        let (start, extent) = (pos as u32, Extent::Until((pos + len) as u32));
-                        captures.push(Capture { start, extent, kind, value });
+                        captures.push(captured(pos, pos + len, kind, value));
                         pos += len;
                         continue;
                     }
@@ -267,8 +265,7 @@ impl Machine {
                         if captures.len() >= limits.captures {
                             break Stop::TooManyCaptures;
                         }
-                        let (start, extent) = (pos as u32, Extent::Until((pos + len) as u32));
-                        captures.push(Capture { start, extent, kind, value });
+                        captures.push(captured(pos, pos + len, kind, value));
                         pos += len;
                         continue;
                     }
@@ -401,8 +398,7 @@ impl Machine {
                     if captures.len() >= limits.captures {
                         break Stop::TooManyCaptures;
                     }
-                    let extent = Extent::Until(pos as u32);
-                    captures.push(Capture { start: pos as u32 - len, extent, kind, value });
+                    captures.push(captured(pos - len as usize, pos, kind, value));
                     continue;
                 }
                 Instr::CloseRunTime => break Stop::RunTime(pos),
@@ -413,8 +409,7 @@ impl Machine {
                     }
                     if let Some(end) = natives.matches(grammar, subject, pos) {
                         if value > 0 {
-                            let extent = Extent::Until(end as u32);
-                            captures.push(Capture { start: pos as u32, extent, kind: Kind::Native, value });
+                            captures.push(captured(pos, end, Kind::Native, value));
                         }
                         pos = end;
                         continue;
@@ -447,6 +442,12 @@ fn forget(captures: &mut Vec<Capture>, dynamics: &mut Vec<u32>, from: u32) {
     while dynamics.last().is_some_and(|&place| place >= from) {
         dynamics.pop();
     }
+}
+
+/// A capture with none in it.
+#[inline(always)]
+fn captured(start: usize, end: usize, kind: Kind, value: u32) -> Capture {
+    Capture { start: start as u32, extent: Extent::Until(end as u32), kind, value }
 }
 
 /// The end of an open capture.

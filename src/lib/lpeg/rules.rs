@@ -27,7 +27,8 @@ impl Builder {
         self.close(self.depth.saturating_sub(1).max(body.depth + 1))
     }
 
-    /// Resolves the calls in a grammar (`resolve`: the place of the rule of that name) and checks it.
+    /// Resolves the calls in a grammar, which has a rule at least (`resolve`: the place of the rule of that name), and
+    /// checks it.
     ///
     /// # Errors
     /// A rule is missing, may call itself without consuming, or has a loop that may.

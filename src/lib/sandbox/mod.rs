@@ -93,8 +93,6 @@ impl Sandbox {
         let mut host = Host::new(settings.limits.output, settings.strict_nil, settings.modules.clone());
         host.config = settings.config.clone();
         host.zone = settings.zone()?;
-        let budget = Box::new(Budget::new(settings.limits.instructions));
-        host.budget = &*budget;
         host.memory_limit = settings.limits.memory;
         let host = Box::into_raw(Box::new(host));
         let mut sandbox = Sandbox {
@@ -102,12 +100,14 @@ impl Sandbox {
             _lua: lua.clone(),
             process: ffi::LUA_NOREF,
             host,
-            budget,
+            budget: Box::new(Budget::new(settings.limits.instructions)),
             memory_limit: settings.limits.memory,
             heartbeat: watchdog::Heartbeat::new(settings.limits.instructions > 0),
             usage: Usage::default(),
             terminated: None,
         };
+        let budget: *const Budget = &*sandbox.budget;
+        sandbox.host_mut().budget = budget;
         let mut state = std::ptr::null_mut();
         // SAFETY: runs in a protected call; the host and the budget outlive the state (see the order of the fields and
         // `drop`).

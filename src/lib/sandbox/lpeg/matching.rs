@@ -64,6 +64,22 @@ pub unsafe extern "C-unwind" fn lpeg_match(state: State) -> c_int {
         (*slot).machine.begin(start);
         (*host).captures.forget();
         let machine = &raw mut (*slot).machine;
+        let values = Values {
+            state,
+            host,
+            budget,
+            slot,
+            subject,
+            table,
+            arguments: (FIRST_EXTRA, extra),
+            dynamics: table,
+            captures: std::ptr::null(),
+            count: 0,
+            pos: start,
+            at: 0,
+            depth: 0,
+            steps: 0,
+        };
         let end = loop {
             let natives = &mut Native { grammars: &(*host).grammars, captures: &mut (*host).captures };
             match (*machine).run(program, subject, &mut limits, natives) {
@@ -81,43 +97,17 @@ pub unsafe extern "C-unwind" fn lpeg_match(state: State) -> c_int {
                 Stop::RunTime(pos) => {
                     let Some(open) = (*machine).last_open() else { break pos };
                     ffi::lua_settop(state, table + (*machine).dynamics.len() as c_int);
-                    let mut values = Values {
-                        state,
-                        host,
-                        budget,
-                        slot,
-                        subject,
-                        table,
-                        arguments: (FIRST_EXTRA, extra),
-                        dynamics: table,
-                        captures: (*machine).captures.as_ptr(),
-                        count: (*machine).captures.len(),
-                        pos,
-                        at: open,
-                        depth: 0,
-                        steps: limits.steps,
-                    };
+                    let captures = &(*machine).captures;
+                    let (captures, count) = (captures.as_ptr(), captures.len());
+                    let mut values = Values { captures, count, pos, at: open, steps: limits.steps, ..values };
                     run_time(&mut values, open);
                     limits.steps = values.steps;
                 }
             }
         };
-        let mut values = Values {
-            state,
-            host,
-            budget,
-            slot,
-            subject,
-            table,
-            arguments: (FIRST_EXTRA, extra),
-            dynamics: table,
-            captures: (*machine).captures.as_ptr(),
-            count: (*machine).captures.len(),
-            pos: end,
-            at: 0,
-            depth: 0,
-            steps: limits.steps,
-        };
+        let captures = &(*machine).captures;
+        let (captures, count) = (captures.as_ptr(), captures.len());
+        let mut values = Values { captures, count, pos: end, steps: limits.steps, ..values };
         let pushed = values.push_all();
         (*budget).set_steps(values.steps);
         (*host).lpeg.leave(place);
