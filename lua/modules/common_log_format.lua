@@ -12,24 +12,30 @@ Example
     local fields = clf.build_nginx_grammar('$remote_addr "$request" $status'):match(line)
 --]]
 
-local l = require "lpeg"
 local grammars = require "native_grammars"
-local dt = require "date_time"
-local syslog = require "syslog"
-local tonumber = tonumber
+local rawset, require, setmetatable, tonumber = rawset, require, setmetatable, tonumber
 
-local digit = l.R "09"
-local number = digit ^ 1 / tonumber
-local stamp = l.Ct(dt.date_fullyear * "/" * dt.date_month * "/" * dt.date_mday * " "
-    * dt.time_hour * ":" * dt.time_minute * ":" * dt.time_second) / dt.time_to_ns
+local function build_nginx_error_grammar()
+    local l = require "lpeg"
+    local dt = require "date_time"
+    local syslog = require "syslog"
+    local number = l.R "09" ^ 1 / tonumber
+    local stamp = l.Ct(dt.date_fullyear * "/" * dt.date_month * "/" * dt.date_mday * " "
+        * dt.time_hour * ":" * dt.time_minute * ":" * dt.time_second) / dt.time_to_ns
+    local fields = l.Cg(number, "tid") * ": " * ("*" * l.Cg(number, "connection") * " ") ^ -1
+    return l.Ct(l.Cg(stamp, "Timestamp") * " [" * l.Cg(syslog.severity, "Severity") * "] "
+        * l.Cg(number, "Pid") * "#" * l.Cg(l.Ct(fields), "Fields") * l.Cg(l.P(1) ^ 0, "Payload"))
+end
 
-local fields = l.Cg(number, "tid") * ": " * ("*" * l.Cg(number, "connection") * " ") ^ -1
-local nginx_error_grammar = l.Ct(l.Cg(stamp, "Timestamp") * " [" * l.Cg(syslog.severity, "Severity") * "] "
-    * l.Cg(number, "Pid") * "#" * l.Cg(l.Ct(fields), "Fields") * l.Cg(l.P(1) ^ 0, "Payload"))
-
-return {
+return setmetatable({
     build_nginx_grammar = grammars.build_nginx_grammar,
     build_apache_grammar = grammars.build_apache_grammar,
     normalize_user_agent = grammars.normalize_user_agent,
-    nginx_error_grammar = nginx_error_grammar,
-}
+}, {
+    -- Few scripts want it, and building it takes longer than all else here.
+    __index = function(module, name)
+        if name ~= "nginx_error_grammar" then return nil end
+        rawset(module, name, build_nginx_error_grammar())
+        return module[name]
+    end,
+})

@@ -103,42 +103,47 @@ function M.time_to_ns(t)
     return (seconds + (t.sec_frac or 0) + offset) * 1e9
 end
 
-local two_digits = digit * digit
-local hour_12 = named("hour", P "0" * R "19" + "1" * R "02")
-local weekday = P "Sunday" + "Monday" + "Tuesday" + "Wednesday" + "Thursday" + "Friday" + "Saturday"
-local weekday_short = P "Sun" + "Mon" + "Tue" + "Wed" + "Thu" + "Fri" + "Sat"
-local short_year = named("year", two_digits / function(digits) return string_sub(os_date("!%Y"), 1, 2) .. digits end)
-local second = named("sec", R "05" * digit + P "6" * S "01")
-local week = R "04" * digit + "5" * R "03"
+-- A pattern for the text of a format, which gives the pattern that the format means.
+local function build_format_grammar()
+    local two_digits = digit * digit
+    local hour_12 = named("hour", P "0" * R "19" + "1" * R "02")
+    local weekday = P "Sunday" + "Monday" + "Tuesday" + "Wednesday" + "Thursday" + "Friday" + "Saturday"
+    local weekday_short = P "Sun" + "Mon" + "Tue" + "Wed" + "Thu" + "Fri" + "Sat"
+    local short_year = named("year", two_digits / function(digits) return string_sub(os_date("!%Y"), 1, 2) .. digits end)
+    local second = named("sec", R "05" * digit + P "6" * S "01")
+    local week = R "04" * digit + "5" * R "03"
 
-local specifiers = {
-    a = weekday_short, A = weekday, b = M.date_mabbr, h = M.date_mabbr, B = M.date_mfull, C = two_digits, d = M.date_mday,
-    e = M.date_mday_sp, g = short_year, G = M.date_fullyear, H = M.time_hour, I = hour_12,
-    j = P "00" * R "19" + "0" * R "19" * digit + R "12" * digit * digit + "3" * (R "05" * digit + "6" * R "06"),
-    k = named("hour", P " " * digit + "1" * digit + "2" * R "03"), l = named("hour", P " " * R "19" + "1" * R "02"),
-    m = M.date_month, M = M.time_minute, n = P "\n", p = named("period", P "AM" + "PM"),
-    s = named("time_t", digit ^ 1 / tonumber), S = second, t = P "\t", u = R "17", U = week, V = week, w = R "06", W = week,
-    y = short_year, Y = M.date_fullyear, z = M.timezone_offset, Z = M.timezone, ["%"] = P "%",
-}
-specifiers.D = specifiers.m * "/" * specifiers.d * "/" * specifiers.y
-specifiers.F = specifiers.Y * "-" * specifiers.m * "-" * specifiers.d
-specifiers.R = specifiers.H * ":" * specifiers.M
-specifiers.T = specifiers.R * ":" * specifiers.S
-specifiers.r = specifiers.I * ":" * specifiers.M * ":" * specifiers.S * " " * specifiers.p
-specifiers.c = specifiers.a * " " * specifiers.b * " " * specifiers.e * " " * specifiers.T * " " * specifiers.Y
-specifiers.x = specifiers.D
-specifiers.X = specifiers.T
+    local specifiers = {
+        a = weekday_short, A = weekday, b = M.date_mabbr, h = M.date_mabbr, B = M.date_mfull, C = two_digits, d = M.date_mday,
+        e = M.date_mday_sp, g = short_year, G = M.date_fullyear, H = M.time_hour, I = hour_12,
+        j = P "00" * R "19" + "0" * R "19" * digit + R "12" * digit * digit + "3" * (R "05" * digit + "6" * R "06"),
+        k = named("hour", P " " * digit + "1" * digit + "2" * R "03"), l = named("hour", P " " * R "19" + "1" * R "02"),
+        m = M.date_month, M = M.time_minute, n = P "\n", p = named("period", P "AM" + "PM"),
+        s = named("time_t", digit ^ 1 / tonumber), S = second, t = P "\t", u = R "17", U = week, V = week, w = R "06", W = week,
+        y = short_year, Y = M.date_fullyear, z = M.timezone_offset, Z = M.timezone, ["%"] = P "%",
+    }
+    specifiers.D = specifiers.m * "/" * specifiers.d * "/" * specifiers.y
+    specifiers.F = specifiers.Y * "-" * specifiers.m * "-" * specifiers.d
+    specifiers.R = specifiers.H * ":" * specifiers.M
+    specifiers.T = specifiers.R * ":" * specifiers.S
+    specifiers.r = specifiers.I * ":" * specifiers.M * ":" * specifiers.S * " " * specifiers.p
+    specifiers.c = specifiers.a * " " * specifiers.b * " " * specifiers.e * " " * specifiers.T * " " * specifiers.Y
+    specifiers.x = specifiers.D
+    specifiers.X = specifiers.T
 
-local function specifier(letter)
-    local pattern = specifiers[letter]
-    if not pattern then error("unknown strftime specifier: " .. letter, 0) end
-    return pattern
+    local function specifier(letter)
+        local pattern = specifiers[letter]
+        if not pattern then error("unknown strftime specifier: " .. letter, 0) end
+        return pattern
+    end
+    local function join(a, b) return a * b end
+    local item = "%" * C(1) / specifier + space * Cc(space) + C((1 - S "% \t\n\v\f\r") ^ 1) / P
+    return l.Cf(item ^ 1, join) * -1
 end
-local function join(a, b) return a * b end
-local item = "%" * C(1) / specifier + space * Cc(space) + C((1 - S "% \t\n\v\f\r") ^ 1) / P
-local format_grammar = l.Cf(item ^ 1, join) * -1
+local format_grammar
 
 function M.build_strftime_grammar(format)
+    format_grammar = format_grammar or build_format_grammar()
     local pattern = format_grammar:match(format)
     if not pattern then error("could not parse the strftime format", 2) end
     return Ct(pattern)
