@@ -84,6 +84,14 @@ impl Captures {
         self.source = None;
     }
 
+    /// The captures, but of those that have the same name the last one only.
+    pub fn last_of_each_name(&self) -> impl Iterator<Item = &Capture> {
+        self.list.iter().enumerate().filter_map(|(at, capture)| {
+            let again = self.list[at + 1..].iter().any(|later| later.name == capture.name);
+            (!again).then_some(capture)
+        })
+    }
+
     fn put(&mut self, name: usize, value: Captured, representation: &'static str) {
         self.list.push(Capture { name, value, representation });
     }

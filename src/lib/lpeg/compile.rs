@@ -163,7 +163,7 @@ impl Compiler<'_> {
                 self.emit(Instr::CloseRunTime)?;
             }
             Op::Call { rule } => {
-                // The rule's place in the tree for now; `grammar` puts the code's.
+                // The number of the rule; `grammar` puts its place in the code once that is known.
                 self.emit(Instr::Call(rule))?;
             }
             Op::Grammar { .. } => self.grammar(at)?,

@@ -123,7 +123,7 @@ impl Budget {
 
 /// About where the native stack stands. It grows downwards on every machine that LuaJIT knows.
 #[inline(always)]
-fn stack_pointer() -> usize {
+pub fn stack_pointer() -> usize {
     let here = 0u8;
     std::hint::black_box(&raw const here) as usize
 }

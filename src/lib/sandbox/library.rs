@@ -246,10 +246,8 @@ impl Host {
         if let Some(text) = original.text(TextHeader::Hostname) {
             builder.text(TextHeader::Hostname, text);
         }
-        for (at, capture) in captures.iter().enumerate() {
-            // A name that comes twice keeps its last value.
-            let again = captures[at + 1..].iter().any(|later| later.name == capture.name);
-            if !again && name_of(capture) != "time" {
+        for capture in self.captures.last_of_each_name() {
+            if name_of(capture) != "time" {
                 put_field(&mut builder, name_of(capture).as_bytes(), capture, line);
             }
         }

@@ -117,10 +117,7 @@ unsafe fn place_of(state: State, key: c_int, grammar: &dyn Grammar) -> Option<us
 
 /// The last capture of each name that is still to be read from the line.
 fn unset(captures: &Captures, set: u64) -> impl Iterator<Item = &Capture> {
-    captures.list.iter().enumerate().filter_map(move |(at, capture)| {
-        let again = captures.list[at + 1..].iter().any(|later| later.name == capture.name);
-        (!again && set >> capture.name & 1 == 0).then_some(capture)
-    })
+    captures.last_of_each_name().filter(move |capture| set >> capture.name & 1 == 0)
 }
 
 /// The upvalues of a metamethod: the stack index of the values, and the grammar's number.

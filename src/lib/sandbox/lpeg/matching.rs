@@ -4,6 +4,7 @@ use std::ffi::c_int;
 
 use mlua::ffi;
 
+use super::super::budget::stack_pointer;
 use super::super::host::{Host, check_bytes};
 use super::super::raw::{self, State, raise};
 use super::super::record;
@@ -171,8 +172,8 @@ unsafe fn run_time(values: &mut Values<'_>, open: usize) {
         ffi::lua_rawgeti(state, values.table, function as i64);
         ffi::lua_pushvalue(state, SUBJECT);
         ffi::lua_pushinteger(state, values.pos as ffi::lua_Integer + 1);
-        let arguments = values.push_arguments();
-        values.call_run_time(arguments + 2);
+        let arguments = values.push_nested(false, false);
+        values.call(arguments + 2, ffi::LUA_MULTRET);
         // Values of functions in this one have been its arguments; now they go.
         let kept = (live - inner) as c_int;
         let first = values.table + live as c_int + 1;
@@ -214,8 +215,7 @@ impl Workshop {
     /// matches are still going on.
     #[inline]
     unsafe fn enter(&mut self) -> (usize, *mut Slot) {
-        let here = 0u8;
-        let stack = std::hint::black_box(&raw const here) as usize;
+        let stack = stack_pointer();
         while self.depth > 0 && self.slots[self.depth - 1].stack <= stack {
             self.depth -= 1;
         }

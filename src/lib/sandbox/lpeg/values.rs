@@ -98,7 +98,7 @@ impl<'a> Values<'a> {
     }
 
     /// Calls the function below so many arguments.
-    unsafe fn call(&mut self, arguments: c_int, results: c_int) {
+    pub unsafe fn call(&mut self, arguments: c_int, results: c_int) {
         // SAFETY: a script may run: the host is not borrowed here, and the captures stay where they are.
         unsafe {
             (*self.budget).set_steps(self.steps);
@@ -323,9 +323,9 @@ impl<'a> Values<'a> {
     }
 
     /// Pushes what the captures in the one at hand give. The whole text: if they give nothing, or behind the others if
-    /// it is wanted in any case.
+    /// it is wanted in any case. One that is still open gives what a match-time function is called with.
     #[inline]
-    unsafe fn push_nested(&mut self, whole: bool, previous: bool) -> c_int {
+    pub unsafe fn push_nested(&mut self, whole: bool, previous: bool) -> c_int {
         // SAFETY: see `push`.
         unsafe {
             let Some(capture) = self.peek() else { return 0 };
@@ -653,18 +653,6 @@ impl<'a> Values<'a> {
             }
             next
         }
-    }
-
-    /// Pushes what a match-time function is called with: the captures in the one at hand, which is still open.
-    pub unsafe fn push_arguments(&mut self) -> c_int {
-        // SAFETY: see `push`.
-        unsafe { self.push_nested(false, false) }
-    }
-
-    /// Calls a match-time function, below so many arguments.
-    pub unsafe fn call_run_time(&mut self, arguments: c_int) {
-        // SAFETY: see `call`.
-        unsafe { self.call(arguments, ffi::LUA_MULTRET) };
     }
 }
 
