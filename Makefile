@@ -1,6 +1,6 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
-PROGRAMS = heka-tail heka-listen heka-decode heka-match heka-cat heka-hec
+PROGRAMS = heka-tail heka-listen heka-decode heka-sandbox heka-match heka-cat heka-hec heka-http heka-lua
 
 .PHONY: build demo test install bench fuzz docs
 
@@ -17,10 +17,13 @@ bench:
 	cargo bench
 	bash benches/ratios.sh
 	bash benches/lpeg.sh
+	bash benches/filters.sh
 
 # Half an hour; needs cargo-fuzz and a nightly toolchain.
 fuzz:
-	cargo +nightly fuzz run lpeg -- -max_total_time=1800 -max_len=400 -timeout=10 -rss_limit_mb=8000
+	set -e; for target in lpeg state cjson; do \
+		cargo +nightly fuzz run $$target -- -max_total_time=600 -max_len=400 -timeout=10 -rss_limit_mb=8000; \
+	done
 
 # Man pages and completions, from the argument definitions.
 docs: build

@@ -3,8 +3,8 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use heka::grammar::{Captures, Grammar, access_log};
 use heka::matcher::Matcher;
-use heka::message::{Index, MessageView};
-use heka::sandbox::{Decoder, Limits, ModulePath, Script, Settings, prepare_process};
+use heka::message::{Index, MessageBuilder, MessageView};
+use heka::sandbox::{Decoder, Kind, Sandbox, Script, ScriptArgs, Section, Settings, prepare_process};
 use heka::source::Template;
 use heka::stream::{Deframer, Frame, Step};
 
@@ -22,20 +22,27 @@ fn frame() -> Vec<u8> {
     buf
 }
 
-fn decode(code: &str) -> impl FnMut(&[u8], Index) -> usize {
+fn settings(code: &str, kind: Kind) -> Settings {
     prepare_process();
-    let settings = Settings {
-        script: Script { name: "bench.lua".into(), code: code.into() },
-        limits: Limits::default(),
-        config: Default::default(),
-        modules: ModulePath::default(),
-        strict_nil: false,
-    };
-    let mut decoder = Decoder::new(&[settings]).expect("the script loads");
+    let script = Script { name: "bench.lua".into(), code: code.into() };
+    ScriptArgs::default().settings_of(script, &Section::default(), kind)
+}
+
+fn decode(code: &str) -> impl FnMut(&[u8], Index) -> usize {
+    let mut decoder = Decoder::new(&[settings(code, Kind::Decoder)]).expect("the script loads");
     move |message, index| {
         let mut size = 0;
         decoder.decode(message, index, &mut |made, _| size += made.len()).expect("the script runs");
         size
+    }
+}
+
+/// What a filter does with a message; answers the bytes that it injects.
+fn filter(code: &str) -> impl FnMut(&[u8], Index) -> usize {
+    let mut sandbox = Sandbox::new(&settings(code, Kind::Filter)).expect("the script loads");
+    move |message, index| {
+        sandbox.process(message, index).expect("the script runs");
+        sandbox.injected().map(<[u8]>::len).sum()
     }
 }
 
@@ -95,6 +102,30 @@ fn hot_paths(c: &mut Criterion) {
     group.bench_function("lua decoder through a table", |b| b.iter(|| table(message, index)));
     let mut shipped = decode(include_str!("../lua/decoders/nginx_access.lua"));
     group.bench_function("nginx_access.lua", |b| b.iter(|| shipped(message, index)));
+
+    // Filters, on a message of some 300 bytes.
+    let mut decoded = Vec::new();
+    MessageBuilder::new(&mut decoded, &[7; 16], 1_700_000_000_000_000_000)
+        .text(heka::message::TextHeader::Type, b"nginx.access")
+        .text(heka::message::TextHeader::Hostname, b"web1.example.com")
+        .string_field(b"remote_addr", b"62.195.113.219", b"ipv4")
+        .string_field(b"request", b"GET /v1/recovery_email/status HTTP/1.1", b"")
+        .double_field(b"status", 200.0, b"")
+        .double_field(b"body_bytes_sent", 82.0, b"B")
+        .string_field(b"http_user_agent", &LINE[100..], b"");
+    let decoded_index = Index::scan(&decoded).expect("a message");
+    let mut counter = filter(include_str!("../tests/scripts/tutorial/counter.lua"));
+    group.bench_function("filter: the tutorial's counter", |b| b.iter(|| counter(&decoded, decoded_index)));
+    let mut status = filter(include_str!("../lua/filters/http_status.lua"));
+    group.bench_function("filter: http_status", |b| b.iter(|| status(&decoded, decoded_index)));
+    let mut injects = filter(
+        "local m = { Type = 'x', Payload = '', Fields = { status = 0, host = '' } }
+         function process_message()
+             m.Timestamp = read_message('Timestamp') m.Payload = read_message('Fields[request]')
+             m.Fields.status = read_message('Fields[status]') m.Fields.host = read_message('Hostname')
+             inject_message(m) return 0 end",
+    );
+    group.bench_function("filter: a message for each", |b| b.iter(|| injects(&decoded, decoded_index)));
     group.finish();
 }
 

@@ -23,7 +23,7 @@ _heka__cat() {
 
     case "${cmd}" in
         heka__cat)
-            opts="-c -n -f -h -V --max-message-size --format --count --match --last --offset --follow --from-json --color --checkpoint --stats --help --version"
+            opts="-c -n -f -h -V --max-message-size --format --encoder --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --count --match --last --offset --follow --from-json --color --checkpoint --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -35,6 +35,34 @@ _heka__cat() {
                     ;;
                 --format)
                     COMPREPLY=($(compgen -W "text json payload count heka" -- "${cur}"))
+                    return 0
+                    ;;
+                --encoder)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --module-directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lua-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instruction-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --match)

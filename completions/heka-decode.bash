@@ -23,7 +23,7 @@ _heka__decode() {
 
     case "${cmd}" in
         heka__decode)
-            opts="-j -h -V --max-message-size --lua --config --config-file --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --on-failure --strict --jobs --stats --help --version"
+            opts="-j -h -V --max-message-size --lua --config-file --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --on-failure --strict --jobs --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -37,11 +37,11 @@ _heka__decode() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --config)
+                --config-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --config-file)
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,11 +1,11 @@
 complete -c heka-decode -l max-message-size -d 'Skip, and report, messages that are longer (K, M and G are powers of 1024)' -r
 complete -c heka-decode -l lua -d 'The decoder: a file, or the name of one that ships; repeat it for a chain' -r -F
-complete -c heka-decode -l config -d 'A configuration variable of the scripts, with a TOML value (other text is taken as it stands)' -r
 complete -c heka-decode -l config-file -d 'Read a SandboxDecoder section of a hekad.toml: script, limits, configuration' -r
+complete -c heka-decode -l config -d 'A configuration variable of the script, with a TOML value (other text is taken as it stands)' -r
 complete -c heka-decode -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-decode -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
-complete -c heka-decode -l instruction-limit -d 'Lua instructions that a script may run for a message; 0 is no limit [default: 1000000]' -r
-complete -c heka-decode -l output-limit -d 'Longest message that a script may make; 0 is no limit [default: 63K]' -r
+complete -c heka-decode -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r
+complete -c heka-decode -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K]' -r
 complete -c heka-decode -l on-failure -d 'What to do with a message that a decoder rejects: drop, keep (with two fields that say why), stop, or file=PATH' -r
 complete -c heka-decode -s j -l jobs -d 'Decode on so many threads; the order is kept' -r
 complete -c heka-decode -l strict-nil -d 'Headers that a message doesn\'t have read as nil instead of as an empty string'

@@ -6,7 +6,17 @@ use std::path::Path;
 
 use common::{Workdir, binaries};
 
-const PROGRAMS: [&str; 6] = ["heka-tail", "heka-listen", "heka-decode", "heka-match", "heka-cat", "heka-hec"];
+const PROGRAMS: [&str; 9] = [
+    "heka-tail",
+    "heka-listen",
+    "heka-decode",
+    "heka-sandbox",
+    "heka-match",
+    "heka-cat",
+    "heka-hec",
+    "heka-http",
+    "heka-lua",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

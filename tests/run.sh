@@ -6,6 +6,8 @@ sh tests/need.sh cc=gcc make=make curl=curl lua5.1=lua5.1 xxd=xxd script=bsdutil
     nginx=nginx-light apache2=apache2 rsyslogd=rsyslog logger=bsdutils
 # LPeg in C is a library, and what ours is compared with.
 lua5.1 -e 'require "lpeg"' 2>/dev/null || sh tests/need.sh no-lpeg=lua-lpeg
+# What statistics are compared with.
+sh tests/need_python.sh numpy=numpy scipy=scipy
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # The release profile is what users run, and shares its build with the demo.

@@ -12,6 +12,7 @@ use heka::message::text::{Style, write_text};
 use heka::pipeline::{
     self, Checkpoint, Exit, Failure, Flow, InputArgs, Output, RunOptions, Stage, Stats, StatsArgs, report_once,
 };
+use heka::sandbox::{Encoded, Encoder, Kind, ScriptArgs, Section, Terminated, prepare_process};
 use heka::source::{Cut, Records, Splitter, Tail};
 use heka::stream::Frame;
 
@@ -23,6 +24,9 @@ Examples:
 
   The last 10 of those that match, and whatever comes after them:
     heka-cat -f -n 10 --match \"Severity < 4\" day.hpb
+
+  Through a Lua encoder:
+    heka-cat --encoder schema_influx_line --config timestamp_precision=s stats.hpb
 
   Edit a stream with jq:
     heka-cat --format json day.hpb | jq -c '.hostname = \"web1\"' | heka-cat --from-json > edited.hpb";
@@ -37,6 +41,13 @@ struct Args {
     /// What to write for each message
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
+
+    /// Write what a Lua encoder makes of each message: a file, or the name of one that ships
+    #[arg(long, value_name = "SCRIPT", conflicts_with_all = ["format", "count"])]
+    encoder: Option<PathBuf>,
+
+    #[command(flatten)]
+    script: ScriptArgs,
 
     /// The same as --format count
     #[arg(short, long, conflicts_with = "format")]
@@ -86,6 +97,8 @@ enum Format {
     Count,
     /// Framed messages, byte for byte
     Heka,
+    #[value(skip)]
+    Encoder,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,11 +109,14 @@ enum When {
 }
 
 fn main() -> ExitCode {
+    prepare_process();
     pipeline::main(run)
 }
 
 struct Cat {
     format: Format,
+    encoder: Option<Encoder>,
+    rejected: u64,
     style: Style,
     matcher: Option<Matcher>,
     /// The newest messages, when only the last ones are wanted; then what follows goes out at once.
@@ -116,6 +132,18 @@ impl Cat {
         let buf = out.buf();
         match self.format {
             Format::Count => return Ok(()),
+            Format::Encoder => {
+                let Some(encoder) = &mut self.encoder else { return Ok(()) };
+                match encoder.encode(frame.message(), frame.view().index()) {
+                    Ok(Ok(Encoded::Bytes(bytes))) => buf.extend_from_slice(bytes),
+                    Ok(Ok(Encoded::Nothing)) => {}
+                    Ok(Err(reason)) => {
+                        self.rejected += 1;
+                        report_once("messages that the encoder rejected", || reason);
+                    }
+                    Err(Terminated(reason)) => return Err(Failure::failed(reason)),
+                }
+            }
             Format::Heka => buf.extend_from_slice(frame.raw()),
             Format::Text => write_text(&frame.view(), self.style, buf),
             Format::Json => write_json(frame, buf),
@@ -188,7 +216,7 @@ impl Stage for Cat {
     }
 
     fn stats(&self, stats: &mut Stats) {
-        stats.set("messages_out", self.selected);
+        stats.set("messages_out", self.selected - self.rejected).set("messages_rejected", self.rejected);
     }
 }
 
@@ -196,7 +224,18 @@ fn run(args: Args) -> Result<Exit, Failure> {
     if args.from_json {
         return from_json(&args);
     }
-    let format = if args.count { Format::Count } else { args.format };
+    let format = match args.format {
+        _ if args.encoder.is_some() => Format::Encoder,
+        _ if args.count => Format::Count,
+        format => format,
+    };
+    let encoder = match &args.encoder {
+        Some(script) => {
+            let settings = args.script.settings(script, &Section::default(), Kind::Encoder)?;
+            Some(Encoder::new(&settings).map_err(Failure::usage)?)
+        }
+        None => None,
+    };
     let mut out = if format == Format::Heka { Output::frames()? } else { Output::text() };
     let colour = match args.color {
         When::Auto => {
@@ -211,6 +250,8 @@ fn run(args: Args) -> Result<Exit, Failure> {
         .map(|text| Matcher::parse(text).map_err(|error| Failure::usage(format!("--match {text}: {error}"))));
     let mut stage = Cat {
         format,
+        encoder,
+        rejected: 0,
         style: Style { colour },
         matcher: matcher.transpose()?,
         last: args.last.map(|last| (last, VecDeque::new())),
@@ -221,7 +262,8 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
     let mut options = RunOptions::new(&args.input, args.stats);
     (options.follow, options.offset) = (args.follow, args.offset);
-    Ok(pipeline::run(operands, options, &mut out, &mut stage)?.exit())
+    let ran = pipeline::run(operands, options, &mut out, &mut stage)?;
+    Ok(if stage.rejected > 0 { ran.exit().max(Exit::Negative) } else { ran.exit() })
 }
 
 fn from_json(args: &Args) -> Result<Exit, Failure> {

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use heka::pipeline::{self, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_size};
-use heka::sandbox::{
-    ConfigValue, DecodeStage, Limits, ModulePath, OnFailure, Script, Section, Settings, prepare_process,
-};
+use heka::pipeline::{self, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs};
+use heka::sandbox::{DecodeStage, Kind, OnFailure, ScriptArgs, Section, Settings, named_script, prepare_process};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,7 +20,9 @@ Examples:
   Test a decoder in CI: fail when a line is not decoded
     heka-tail sample.log | heka-decode --lua ./my_decoder.lua --strict | heka-cat -c
 
-Scripts that ship: apache_access, nginx_access, rsyslog. Each begins with what it can be told by --config.";
+Scripts that ship: apache_access, bind_query_log, graylog_extended, json, linux_diskstats, linux_loadavg, linux_memstats,
+linux_netdev, linux_netstat, linux_procstat, mariadb_slow_query, mysql_slow_query, nginx_access, nginx_error,
+nginx_stub_status, rsyslog. Each begins with what it can be told by --config.";
 
 /// Run Lua decoders (Heka's SandboxDecoder) over messages
 #[derive(Parser)]
@@ -35,33 +35,12 @@ struct Args {
     #[arg(long, value_name = "SCRIPT")]
     lua: Vec<PathBuf>,
 
-    /// A configuration variable of the scripts, with a TOML value (other text is taken as it stands)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = ConfigValue::from_argument)]
-    config: Vec<(String, ConfigValue)>,
-
     /// Read a SandboxDecoder section of a hekad.toml: script, limits, configuration
     #[arg(long, value_name = "FILE[:SECTION]")]
     config_file: Option<String>,
 
-    /// Where scripts and modules are looked for before those that ship; `;` separates several
-    #[arg(long, value_name = "DIR", visible_alias = "lua-path")]
-    module_directory: Vec<String>,
-
-    /// Memory that a script may use; 0 is no limit [default: 8M]
-    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
-    memory_limit: Option<usize>,
-
-    /// Lua instructions that a script may run for a message; 0 is no limit [default: 1000000]
-    #[arg(long, value_name = "N")]
-    instruction_limit: Option<u64>,
-
-    /// Longest message that a script may make; 0 is no limit [default: 63K]
-    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
-    output_limit: Option<usize>,
-
-    /// Headers that a message doesn't have read as nil instead of as an empty string
-    #[arg(long)]
-    strict_nil: bool,
+    #[command(flatten)]
+    script: ScriptArgs,
 
     /// What to do with a message that a decoder rejects: drop, keep (with two fields that say why), stop, or file=PATH
     #[arg(long, value_name = "WHAT", default_value = "drop")]
@@ -101,33 +80,6 @@ fn chain(args: &Args) -> Result<Vec<Settings>, Failure> {
         Some(file) => Section::load(file, "SandboxDecoder")?,
         None => Section::default(),
     };
-    let directories: Vec<String> = args.module_directory.iter().chain(&section.module_directory).cloned().collect();
-    let modules = ModulePath::new(&directories);
-    let mut scripts = args.lua.clone();
-    if scripts.is_empty() {
-        scripts.extend(section.filename.clone());
-    }
-    if scripts.is_empty() {
-        return Err(Failure::usage("which decoder? Name it: --lua nginx_access, --lua ./mine.lua, or --config-file"));
-    }
-    let default = Limits::default();
-    let limits = Limits {
-        memory: args.memory_limit.or(section.memory).unwrap_or(default.memory),
-        instructions: args.instruction_limit.or(section.instructions).unwrap_or(default.instructions),
-        output: args.output_limit.or(section.output).unwrap_or(default.output),
-    };
-    let mut config = section.config.clone();
-    config.extend(args.config.iter().cloned());
-    scripts
-        .iter()
-        .map(|name| {
-            Ok(Settings {
-                script: Script::find(name, &modules)?,
-                limits,
-                config: config.clone(),
-                modules: modules.clone(),
-                strict_nil: args.strict_nil,
-            })
-        })
-        .collect()
+    let scripts = named_script(&args.lua, &section, "--lua nginx_access")?;
+    scripts.iter().map(|script| args.script.settings(script, &section, Kind::Decoder)).collect()
 }

@@ -42,6 +42,17 @@ impl Ran {
     }
 }
 
+impl Ran {
+    /// Asserts that each line on stderr contains these words.
+    pub fn fails_with(&self, lines: &[&str]) {
+        let found: Vec<&str> = self.stderr.lines().collect();
+        assert_eq!(found.len(), lines.len(), "{}", self.stderr);
+        for (line, words) in found.iter().zip(lines) {
+            assert!(line.contains(words), "{words:?} not in {line}");
+        }
+    }
+}
+
 /// A folder of a test's own.
 pub struct Workdir(tempfile::TempDir);
 

@@ -27,6 +27,13 @@ pub struct Mark {
     pub position: Vec<u8>,
 }
 
+impl Mark {
+    /// The cursor of a stream.
+    pub fn cursor<'a>(&'a self, stream: &'a [u8]) -> CursorRef<'a> {
+        CursorRef { stream, sequence: self.sequence, position: &self.position }
+    }
+}
+
 /// The file and what it holds. Streams that are not advanced keep their entries.
 pub struct Checkpoint {
     path: PathBuf,
@@ -101,7 +108,7 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<String, Mark>> {
 }
 
 /// Temporary name, sync, rename, sync of the directory.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);

@@ -67,6 +67,12 @@ impl Operand {
     }
 }
 
+/// Whether a descriptor is a socket.
+pub fn is_socket(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(fd)
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Socket)
+}
+
 /// The operands in order; none means standard input.
 ///
 /// # Errors

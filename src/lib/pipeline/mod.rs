@@ -11,9 +11,9 @@ mod run;
 mod signals;
 
 pub use args::{InputArgs, StatsArgs, main, parse_seconds, parse_size};
-pub use checkpoint::{Checkpoint, Committer, Mark};
+pub use checkpoint::{Checkpoint, Committer, Mark, write_whole};
 pub use config::{hostname, load_keys, read_secret, read_secrets, read_text, read_toml};
-pub use input::{Operand, open_operands};
+pub use input::{Operand, is_socket, open_operands};
 pub use output::{Output, describe, stdout_fd};
 pub use progress::Progress;
 pub use report::{Stats, report, report_gap, report_once, set_program, summarize};

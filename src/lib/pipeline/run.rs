@@ -116,14 +116,12 @@ pub fn run(
     drop(reader);
     let finished = match result {
         Ok(()) | Err(None) => stage.finish(out).and_then(|()| out.flush()),
-        Err(Some(failure)) => {
-            // What was done before the failure is good.
-            if matches!(failure, Failure::Message(..)) {
-                let _ = out.flush();
-            }
-            Err(failure)
-        }
+        Err(Some(failure)) => Err(failure),
     };
+    if matches!(finished, Err(Failure::Message(..))) {
+        // What was done before the failure is good.
+        let _ = out.flush();
+    }
     if options.stats {
         print_stats(&counters, out, stage);
     }

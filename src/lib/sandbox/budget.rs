@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::c_int;
+use std::time::{Duration, Instant};
 
 use mlua::ffi;
 
@@ -9,6 +10,13 @@ use super::raw::{self, State};
 
 /// Instructions between two looks at the budget.
 const STEP: c_int = 1000;
+/// What a call may take of the processor's time for each instruction of its limit, and at least. Some instructions (joining
+/// long texts) and library functions take as long as many.
+const TIME_AN_INSTRUCTION: Duration = Duration::from_nanos(300);
+const LEAST_TIME: Duration = Duration::from_millis(300);
+/// A call that has taken longer is looked at more often.
+const SLOW: Duration = Duration::from_millis(30);
+const SLOW_STEP: c_int = 20;
 /// What native code does in as much time as Lua runs one instruction: steps of a match, nodes of a pattern.
 const STEPS_AN_INSTRUCTION: u64 = 10;
 /// Bytes of native stack that functions calling scripts calling functions may take: `string.gsub` takes 8.4 KB a level.
@@ -24,8 +32,14 @@ pub struct Budget {
     limit: u64,
     used: Cell<u64>,
     exceeded: Cell<bool>,
+    /// No limit holds while state is saved and restored.
+    paused: Cell<bool>,
     /// Where the native stack stood when the script was called.
     stack: Cell<usize>,
+    /// When the hook first ran in the call.
+    begun: Cell<Option<Instant>>,
+    /// The thread's processor time when the call turned out to be slow.
+    slow: Cell<Option<Duration>>,
 }
 
 impl Budget {
@@ -37,11 +51,17 @@ impl Budget {
     #[inline]
     pub fn begin(&self) {
         self.used.set(0);
+        self.begun.set(None);
         self.stack.set(stack_pointer());
     }
 
     pub fn used(&self) -> u64 {
         self.used.get()
+    }
+
+    pub fn pause(&self, paused: bool) {
+        self.paused.set(paused);
+        self.begin();
     }
 
     pub fn exceeded(&self) -> bool {
@@ -53,13 +73,12 @@ impl Budget {
     /// # Safety
     /// The budget must outlive the state; runs in a protected call.
     pub unsafe fn watch(&self, state: State) {
-        let step = if self.limit == 0 { STEP } else { STEP.min(self.limit.try_into().unwrap_or(STEP)) };
         // SAFETY: three pushes, taken by the registry.
         unsafe {
             raw::push_bytes(state, KEY);
             ffi::lua_pushlightuserdata(state, (self as *const Budget).cast_mut().cast());
             ffi::lua_rawset(state, ffi::LUA_REGISTRYINDEX);
-            ffi::lua_sethook(state, Some(count_instructions), ffi::LUA_MASKCOUNT, step);
+            ffi::lua_sethook(state, Some(count_instructions), ffi::LUA_MASKCOUNT, self.step());
         }
     }
 
@@ -67,6 +86,7 @@ impl Budget {
     #[inline]
     pub fn steps(&self) -> u64 {
         match self.limit {
+            _ if self.paused.get() => u64::MAX,
             0 => u64::MAX,
             limit => limit.saturating_sub(self.used.get()).saturating_mul(STEPS_AN_INSTRUCTION),
         }
@@ -75,7 +95,7 @@ impl Budget {
     /// Takes note of how many steps are left now.
     #[inline]
     pub fn set_steps(&self, left: u64) {
-        if self.limit > 0 {
+        if self.limit > 0 && !self.paused.get() {
             self.used.set(self.limit.saturating_sub(left / STEPS_AN_INSTRUCTION));
         }
     }
@@ -108,6 +128,34 @@ impl Budget {
         }
     }
 
+    /// Whether the call has taken too much time. The processor's time is asked for, which costs a system call, only in a
+    /// call that is slow by the clock on the wall.
+    fn out_of_time(&self, state: State) -> bool {
+        let Some(begun) = self.begun.get() else {
+            self.begun.set(Some(Instant::now()));
+            if self.slow.take().is_some() {
+                // SAFETY: as `watch`; the call before was slow, this one need not be.
+                unsafe { ffi::lua_sethook(state, Some(count_instructions), ffi::LUA_MASKCOUNT, self.step()) };
+            }
+            return false;
+        };
+        let Some(processor) = self.slow.get() else {
+            if begun.elapsed() > SLOW {
+                self.slow.set(Some(processor_time()));
+                // SAFETY: as `watch`.
+                unsafe { ffi::lua_sethook(state, Some(count_instructions), ffi::LUA_MASKCOUNT, SLOW_STEP) };
+            }
+            return false;
+        };
+        let limit = LEAST_TIME.max(TIME_AN_INSTRUCTION.saturating_mul(self.limit.min(u32::MAX.into()) as u32));
+        begun.elapsed() > limit && processor_time().saturating_sub(processor) > limit
+    }
+
+    /// Instructions between two calls of the hook.
+    fn step(&self) -> c_int {
+        if self.limit == 0 { STEP } else { STEP.min(self.limit.try_into().unwrap_or(STEP)) }
+    }
+
     /// Raises when calls within calls have taken too much of the native stack.
     ///
     /// # Safety
@@ -119,6 +167,12 @@ impl Budget {
             unsafe { raw::raise(state, "C stack overflow") };
         }
     }
+}
+
+/// What the thread has taken of the processor's time.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// About where the native stack stands. It grows downwards on every machine that LuaJIT knows.
@@ -141,7 +195,10 @@ unsafe extern "C-unwind" fn count_instructions(state: State, _: *mut ffi::lua_De
         let Some(budget) = budget.as_ref() else { return };
         budget.check_stack(state);
         budget.used.set(budget.used.get() + ffi::lua_gethookcount(state) as u64);
-        if budget.limit > 0 && budget.used.get() >= budget.limit {
+        if budget.limit == 0 || budget.paused.get() {
+            return;
+        }
+        if budget.used.get() >= budget.limit || budget.out_of_time(state) {
             budget.exceed(state);
         }
     }

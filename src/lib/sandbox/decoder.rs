@@ -1,8 +1,7 @@
 //! Decoders: a chain of scripts, each of which gets what the one before made.
 
-use super::host::Host;
 use super::{Outcome, Sandbox, Settings, Terminated, Usage};
-use crate::message::{Index, MessageView};
+use crate::message::{Index, MessageBuilder, MessageView, encode_canonical};
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +84,13 @@ impl Decoder {
 
     /// The original with two more fields that tell why it was not decoded.
     pub fn put_failure(message: &[u8], error: &str, out: &mut Vec<u8>) {
-        Host::put_failure(message, error, out);
+        // As Heka: at most 500 bytes.
+        let text = &error.as_bytes()[..error.floor_char_boundary(500)];
+        match MessageView::new(message) {
+            Some(view) => encode_canonical(&view, out),
+            None => out.extend_from_slice(message),
+        }
+        MessageBuilder::more(out).bool_field(b"decode_failure", true, b"").string_field(b"decode_error", text, b"");
     }
 }
 
@@ -99,7 +104,7 @@ fn run(
 ) -> Result<Decoded, Terminated> {
     let outcome =
         sandbox.process(message, index).map_err(|Terminated(reason)| Terminated(format!("{name}: {reason}")))?;
-    if let Outcome::Rejected(words) = outcome {
+    if let Outcome::Rejected { words, .. } = outcome {
         let words = words.unwrap_or_default();
         if sandbox.injected().next().is_some() {
             return Ok(Decoded::Failed(format!("{name}: Failed after a successful inject_message call: {words}")));

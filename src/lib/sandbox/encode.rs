@@ -7,26 +7,34 @@ use std::ffi::{CStr, c_int};
 
 use mlua::ffi;
 
-use super::host::Host;
-use super::number;
+use super::host::{Host, Identity};
+use super::native;
 use super::raw::{self, State};
 use super::record;
 use crate::message::wire::{close_length, put_bytes, put_varint};
-use crate::message::{MessageView, TextHeader, ValueType, now_ns, uuid};
+use crate::message::{MessageBuilder, MessageView, TextHeader, ValueType, uuid};
 
 /// Tables within `value=` of tables.
 const MAX_DEPTH: usize = 16;
 
-/// Encodes the table at `table`. With `inherit`, headers that it lacks come from there.
+/// Where headers come from that are not the table's.
+#[derive(Clone, Copy)]
+pub enum Origin<'a> {
+    Nobody,
+    /// From the message at hand, where the table lacks them.
+    Inherit(MessageView<'a>),
+    /// Whatever the table says: the filter's name and host; and its Type shows that a sandbox made it.
+    Filter(&'a Identity),
+}
+
+/// What a filter's types begin with.
+pub const TYPE_PREFIX: &[u8] = b"heka.sandbox.";
+
+/// Encodes the table at `table`.
 ///
 /// # Safety
 /// `state` is the running state, `table` an absolute index of a table on its stack.
-pub unsafe fn message(
-    state: State,
-    table: c_int,
-    host: &mut Host,
-    inherit: Option<MessageView<'_>>,
-) -> Result<(), &'static str> {
+pub unsafe fn message(state: State, table: c_int, host: &mut Host, origin: Origin<'_>) -> Result<(), &'static str> {
     // SAFETY: every access is to slots that are pushed and popped here.
     unsafe {
         if ffi::lua_checkstack(state, 20) == 0 {
@@ -35,6 +43,10 @@ pub unsafe fn message(
         if record::is_record(state, table) {
             record::fill(state, table, host);
         }
+        let inherit = match origin {
+            Origin::Inherit(view) => Some(view),
+            _ => None,
+        };
         let from = |header: TextHeader| inherit.and_then(|view| view.text(header));
 
         header(state, table, c"Uuid");
@@ -48,20 +60,37 @@ pub unsafe fn message(
         let timestamp = match raw::number(state, -1) {
             Some(number) => number as i64,
             // As Heka: now, in whole seconds.
-            None => now_ns() / 1_000_000_000 * 1_000_000_000,
+            None => host.now() / 1_000_000_000 * 1_000_000_000,
         };
         ffi::lua_pop(state, 1);
         let timestamp = host.in_zone(timestamp);
         host.out.push(0x10);
         put_varint(&mut host.out, timestamp as u64);
 
-        text(state, table, c"Type", 0x1a, host, from(TextHeader::Type));
-        text(state, table, c"Logger", 0x22, host, from(TextHeader::Logger));
+        match origin {
+            Origin::Filter(identity) => {
+                header(state, table, c"Type");
+                let of_table = raw::string_or_number(state, -1).unwrap_or_default();
+                host.out.push(0x1a);
+                put_varint(&mut host.out, (TYPE_PREFIX.len() + of_table.len()) as u64);
+                host.out.extend_from_slice(TYPE_PREFIX);
+                host.out.extend_from_slice(of_table);
+                ffi::lua_pop(state, 1);
+                put_bytes(&mut host.out, 0x22, &identity.name);
+            }
+            _ => {
+                text(state, table, c"Type", 0x1a, host, from(TextHeader::Type));
+                text(state, table, c"Logger", 0x22, host, from(TextHeader::Logger));
+            }
+        }
         integer(state, table, c"Severity", 0x28, host, inherit.and_then(|view| view.severity()));
         text(state, table, c"Payload", 0x32, host, None);
         text(state, table, c"EnvVersion", 0x3a, host, None);
         integer(state, table, c"Pid", 0x40, host, inherit.and_then(|view| view.pid()));
-        text(state, table, c"Hostname", 0x4a, host, from(TextHeader::Hostname));
+        match origin {
+            Origin::Filter(identity) => put_bytes(&mut host.out, 0x4a, &identity.hostname),
+            _ => text(state, table, c"Hostname", 0x4a, host, from(TextHeader::Hostname)),
+        }
 
         header(state, table, c"Fields");
         if ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
@@ -216,7 +245,19 @@ unsafe fn values(
             }
             // No value, no field.
             ffi::LUA_TNIL => Ok(()),
+            ffi::LUA_TUSERDATA => {
+                let Some(output) = native::class_of(state, value).and_then(|class| class.output) else {
+                    return Err("user data object does not implement lsb_output");
+                };
+                host.scratch.clear();
+                output(state, value, &mut host.scratch);
+                let Host { out, scratch, .. } = host;
+                MessageBuilder::more(out)
+                    .field(described.name, ValueType::Bytes, described.representation, |values| values.bytes(scratch));
+                Ok(())
+            }
             ffi::LUA_TFUNCTION => Err("unsupported type: function"),
+            ffi::LUA_TTHREAD => Err("unsupported type: thread"),
             _ => Err("unsupported type: userdata"),
         }
     }
@@ -314,25 +355,4 @@ unsafe fn array(state: State, table: c_int, described: Described<'_>, host: &mut
         close_length(&mut host.out, start);
     }
     Ok(())
-}
-
-/// Appends a value as `add_to_payload` writes it; `None` for a type that has no text.
-///
-/// # Safety
-/// `index` is an absolute index on the stack of `state`.
-pub unsafe fn payload_text(state: State, index: c_int, out: &mut Vec<u8>) -> Option<()> {
-    // SAFETY: reads a slot.
-    unsafe {
-        match ffi::lua_type(state, index) {
-            ffi::LUA_TSTRING => out.extend_from_slice(raw::string(state, index)?),
-            ffi::LUA_TNUMBER => out.extend_from_slice(number::payload(ffi::lua_tonumber(state, index)).as_bytes()),
-            ffi::LUA_TBOOLEAN => {
-                let text: &[u8] = if ffi::lua_toboolean(state, index) != 0 { b"true" } else { b"false" };
-                out.extend_from_slice(text);
-            }
-            ffi::LUA_TNIL => out.extend_from_slice(b"nil"),
-            _ => return None,
-        }
-    }
-    Some(())
 }

@@ -6,18 +6,19 @@
 
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
+use std::io::Write as _;
 use std::rc::Rc;
 
 use mlua::ffi;
 use prost::Message as _;
 
 use super::budget::Budget;
-use super::encode;
+use super::encode::{self, Origin};
+use super::inject;
 use super::raw::{self, State, raise};
 use super::write;
 use crate::grammar::{Captures, Grammar};
-use crate::message::wire::put_bytes;
-use crate::message::{Index, MessageView, TextHeader, Value, encode_canonical, now_ns, schema, uuid};
+use crate::message::{Index, MessageView, TextHeader, Value, now_ns, schema, uuid};
 use crate::stream::put_frame;
 
 /// A value that `read_config` gives.
@@ -26,6 +27,28 @@ pub enum ConfigValue {
     Text(String),
     Number(f64),
     Bool(bool),
+}
+
+/// What a script is there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Makes messages out of one, which stand for it.
+    #[default]
+    Decoder,
+    /// Makes messages of its own.
+    Filter,
+    /// Makes the bytes that leave.
+    Encoder,
+}
+
+/// Who injects.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    pub kind: Kind,
+    /// The Logger of what a filter injects.
+    pub name: Vec<u8>,
+    pub hostname: Vec<u8>,
+    pub pid: i32,
 }
 
 /// The state behind one script.
@@ -42,9 +65,9 @@ pub struct Host {
     original: Vec<u8>,
     next_field: usize,
     /// The message at hand, while a table is encoded.
-    set_aside: Vec<u8>,
+    pub set_aside: Vec<u8>,
     /// The payload buffer; it lives across calls.
-    payload: Vec<u8>,
+    pub payload: Vec<u8>,
     /// Injected messages, one after the other, and where each ends.
     pub out: Vec<u8>,
     pub ends: Vec<usize>,
@@ -56,6 +79,17 @@ pub struct Host {
     /// Bytes; 0 is no limit.
     pub memory_limit: usize,
     pub max_output: usize,
+    pub identity: Identity,
+    /// Messages that one call may inject; 0 is no limit.
+    pub inject_limit: usize,
+    /// What time it is for what is injected; the machine's clock when there is none.
+    pub clock: Option<i64>,
+    pub json: super::native::JsonConfig,
+    /// Tables that are being written, so that none is written within itself.
+    pub tables: Vec<*const c_void>,
+    /// For native functions, within one call.
+    pub scratch: Vec<u8>,
+    pub numbers: Vec<(f64, bool)>,
     error: String,
     pub modules: super::scripts::ModulePath,
     /// The text of the module that is being loaded.
@@ -84,6 +118,13 @@ impl Host {
             budget: std::ptr::null(),
             memory_limit: 0,
             max_output: 0,
+            identity: Identity::default(),
+            inject_limit: 0,
+            clock: None,
+            json: Default::default(),
+            tables: Vec::new(),
+            scratch: Vec::new(),
+            numbers: Vec::new(),
             error: String::new(),
             modules,
             module_code: Vec::new(),
@@ -109,6 +150,13 @@ impl Host {
         &self.error
     }
 
+    /// Forgets what the last call injected.
+    #[inline]
+    pub fn begin_call(&mut self) {
+        self.out.clear();
+        self.ends.clear();
+    }
+
     /// Makes a message the one at hand.
     #[inline]
     pub fn begin(&mut self, message: &[u8], index: Index) {
@@ -117,8 +165,7 @@ impl Host {
         self.index = Some(index);
         self.edited = false;
         self.next_field = 0;
-        self.out.clear();
-        self.ends.clear();
+        self.begin_call();
     }
 
     pub fn end(&mut self) {
@@ -139,6 +186,11 @@ impl Host {
         shifted().unwrap_or(ns)
     }
 
+    /// Nanoseconds since 1970.
+    pub fn now(&self) -> i64 {
+        self.clock.unwrap_or_else(now_ns)
+    }
+
     /// The host of the running function.
     ///
     /// # Safety
@@ -150,7 +202,7 @@ impl Host {
     }
 
     /// Raises a message that was made for this occasion.
-    unsafe fn raise(&mut self, state: State, message: String) -> ! {
+    pub unsafe fn raise(&mut self, state: State, message: String) -> ! {
         // The text is kept in the host, since what is local would leak.
         self.error = message;
         // SAFETY: the host outlives the call.
@@ -162,20 +214,22 @@ impl Host {
 ///
 /// # Safety
 /// `host` must stay where it is as long as the state lives; runs in a protected call.
-pub unsafe fn register(state: State, host: *mut c_void) {
+pub unsafe fn register(state: State, host: *mut c_void, kind: Kind) {
     let functions: [(&std::ffi::CStr, raw::Function); 10] = [
         (c"read_config", read_config),
         (c"read_message", read_message),
         (c"read_next_field", read_next_field),
-        (c"write_message", write_message),
         (c"decode_message", decode_message),
         (c"encode_message", encode_message),
-        (c"add_to_payload", add_to_payload),
-        (c"output", add_to_payload),
-        (c"inject_payload", inject_payload),
-        (c"inject_message", inject_message),
+        (c"add_to_payload", inject::add_to_payload),
+        (c"output", inject::output),
+        (c"inject_payload", inject::inject_payload),
+        (c"inject_message", inject::inject_message),
+        (c"write_message", write_message),
     ];
-    for (name, function) in functions {
+    // A filter sees messages that others see too.
+    let count = functions.len() - (kind == Kind::Filter) as usize;
+    for (name, function) in functions.into_iter().take(count) {
         // SAFETY: one push, taken by the global.
         unsafe {
             raw::push_function(state, function, host);
@@ -203,6 +257,26 @@ unsafe fn check_index(state: State, argument: c_int, what: &'static std::ffi::CS
             ffi::luaL_argerror(state, argument, what.as_ptr());
         }
         number as usize
+    }
+}
+
+/// `print(…)`, for the authors of scripts: filters and decoders have none.
+pub unsafe extern "C-unwind" fn print(state: State) -> c_int {
+    // SAFETY: each text is written while it is on the stack.
+    unsafe {
+        let count = ffi::lua_gettop(state);
+        let mut out = std::io::stdout();
+        for argument in 1..=count {
+            ffi::lua_getglobal(state, c"tostring".as_ptr());
+            ffi::lua_pushvalue(state, argument);
+            ffi::lua_call(state, 1, 1);
+            // Nobody to tell if the reader has gone.
+            let _ = out.write_all(if argument > 1 { b"\t" } else { b"" });
+            let _ = out.write_all(raw::string(state, -1).unwrap_or_default());
+            ffi::lua_settop(state, count);
+        }
+        let _ = out.write_all(b"\n");
+        0
     }
 }
 
@@ -445,7 +519,7 @@ unsafe extern "C-unwind" fn encode_message(state: State) -> c_int {
         let host = Host::of(state);
         let start = host.ends.last().copied().unwrap_or(0);
         host.out.truncate(start);
-        if let Err(reason) = encode::message(state, 1, host, None) {
+        if let Err(reason) = encode::message(state, 1, host, Origin::Nobody) {
             host.raise(state, format!("encode_message() could not encode protobuf - {reason}"));
         }
         if framed {
@@ -465,207 +539,5 @@ impl Host {
     fn frame_tail(&mut self, start: usize) {
         let message = self.out[start..].to_vec();
         put_frame(&mut self.out, None, &message);
-    }
-
-    /// What was appended behind the last injected message becomes one, if it keeps the limit.
-    pub fn close_message(&mut self) -> bool {
-        let start = self.ends.last().copied().unwrap_or(0);
-        let size = self.out.len() - start;
-        if self.output_limit > 0 && size > self.output_limit {
-            self.out.truncate(start);
-            return false;
-        }
-        self.max_output = self.max_output.max(size);
-        self.ends.push(self.out.len());
-        true
-    }
-}
-
-/// Appends arguments from `first` on to the payload buffer; raises for what has no text.
-unsafe fn append_arguments(state: State, first: c_int, function: &'static str) {
-    // SAFETY: see the module.
-    unsafe {
-        let count = ffi::lua_gettop(state);
-        let host = Host::of(state);
-        for argument in first..=count {
-            if encode::payload_text(state, argument, &mut host.payload).is_none() {
-                host.raise(state, format!("bad argument #{argument} to '{function}' (unsupported type)"));
-            }
-        }
-        // One byte is the closing NUL's, as in Heka.
-        if host.output_limit > 0 && host.payload.len() >= host.output_limit {
-            raise(state, "output_limit exceeded");
-        }
-        host.max_output = host.max_output.max(host.payload.len());
-    }
-}
-
-unsafe extern "C-unwind" fn add_to_payload(state: State) -> c_int {
-    // SAFETY: see the module.
-    unsafe {
-        if ffi::lua_gettop(state) == 0 {
-            raise(state, "bad argument #0 to 'add_to_payload' (must have at least one argument)");
-        }
-        append_arguments(state, 1, "add_to_payload");
-        0
-    }
-}
-
-unsafe extern "C-unwind" fn inject_payload(state: State) -> c_int {
-    // SAFETY: see the module.
-    unsafe {
-        let count = ffi::lua_gettop(state);
-        let kind = if count >= 1 { check_bytes(state, 1) } else { b"" };
-        let name = if count >= 2 { check_bytes(state, 2) } else { b"" };
-        append_arguments(state, 3, "inject_payload");
-        let host = Host::of(state);
-        if !host.inject_payload(if kind.is_empty() { b"txt" } else { kind }, name) {
-            raise(state, "output_limit exceeded");
-        }
-        0
-    }
-}
-
-impl Host {
-    /// The payload buffer becomes a message; an empty one does nothing.
-    fn inject_payload(&mut self, kind: &[u8], name: &[u8]) -> bool {
-        if self.payload.is_empty() {
-            return true;
-        }
-        let payload = std::mem::take(&mut self.payload);
-        // The first injection changes the message at hand; later ones begin anew with its main headers.
-        let first = self.ends.is_empty();
-        let original = self.view().and_then(|view| {
-            let mut message = schema::Message::decode(view.bytes()).ok()?;
-            if !first {
-                message.uuid = uuid::new_v4().to_vec();
-                message.env_version = None;
-                message.fields.clear();
-            }
-            Some(message)
-        });
-        let mut message = original.unwrap_or_else(|| schema::Message {
-            uuid: uuid::new_v4().to_vec(),
-            timestamp: now_ns(),
-            ..schema::Message::default()
-        });
-        message.payload = Some(payload.clone());
-        let field = |name: &str, value: &[u8], representation: Option<&str>| schema::Field {
-            name: name.as_bytes().to_vec(),
-            value_string: vec![value.to_vec()],
-            representation: representation.map(|text| text.as_bytes().to_vec()),
-            ..schema::Field::default()
-        };
-        message.fields.push(field("payload_type", kind, Some("file-extension")));
-        message.fields.push(field("payload_name", name, None));
-        message.encode_into(&mut self.out);
-        self.payload = payload;
-        self.payload.clear();
-        // The text has kept the limit; headers and fields are not counted against it.
-        self.max_output = self.max_output.max(self.out.len() - self.ends.last().copied().unwrap_or(0));
-        self.ends.push(self.out.len());
-        true
-    }
-
-    /// A complete message; headers that it lacks come from the one at hand.
-    fn inject_encoded(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
-        let view = MessageView::new(bytes).ok_or("inject_message() protobuf unmarshal failed")?;
-        let mut message =
-            schema::Message::decode(view.bytes()).map_err(|_| "inject_message() protobuf unmarshal failed")?;
-        if let Some(original) = self.view() {
-            let text = |slot: &mut Option<Vec<u8>>, header| {
-                if slot.is_none() {
-                    *slot = original.text(header).map(<[u8]>::to_vec);
-                }
-            };
-            text(&mut message.r#type, TextHeader::Type);
-            text(&mut message.logger, TextHeader::Logger);
-            text(&mut message.hostname, TextHeader::Hostname);
-            message.severity = message.severity.or(original.severity());
-            message.pid = message.pid.or(original.pid());
-        }
-        message.timestamp = self.in_zone(message.timestamp);
-        message.encode_into(&mut self.out);
-        if self.close_message() { Ok(()) } else { Err("inject_message() output_limit exceeded") }
-    }
-}
-
-unsafe extern "C-unwind" fn inject_message(state: State) -> c_int {
-    // SAFETY: see the module.
-    unsafe {
-        let count = ffi::lua_gettop(state);
-        if count > 2 {
-            raise(state, "inject_message() takes a maximum of 2 arguments");
-        }
-        let host = Host::of(state);
-        match ffi::lua_type(state, 1) {
-            ffi::LUA_TTABLE => {
-                let start = host.ends.last().copied().unwrap_or(0);
-                // An earlier call may have been ended by an error half-way.
-                host.out.truncate(start);
-                host.payload.clear();
-                if let Err(reason) = host.inject_table(state) {
-                    host.raise(state, format!("inject_message() could not encode protobuf - {reason}"));
-                }
-                if !host.close_message() {
-                    raise(state, "inject_message() output_limit exceeded");
-                }
-            }
-            // The first generation's form: the payload buffer, its type and name. A message begins with its uuid.
-            ffi::LUA_TNONE => {
-                host.inject_payload(b"txt", b"");
-            }
-            ffi::LUA_TSTRING => {
-                let text = raw::string(state, 1).unwrap_or_default();
-                let encoded = text.len() >= 20 && text.contains(&0x0a);
-                if encoded || (count == 1 && text.len() > 64) {
-                    host.payload.clear();
-                    if let Err(message) = host.inject_encoded(text) {
-                        raise(state, message);
-                    }
-                } else if !text.is_empty() || count == 2 {
-                    let name = if count == 2 { check_bytes(state, 2) } else { b"" };
-                    host.inject_payload(if text.is_empty() { b"txt" } else { text }, name);
-                }
-            }
-            _ => raise(state, "inject_message() takes a single string or table argument"),
-        }
-        0
-    }
-}
-
-impl Host {
-    unsafe fn inject_table(&mut self, state: State) -> Result<(), &'static str> {
-        // Encoding writes into the host while it reads the message at hand, so that one is set aside meanwhile. It
-        // stays in the host: a Lua error (no memory) may end this call at any point.
-        std::mem::swap(&mut self.message, &mut self.set_aside);
-        // SAFETY: nothing touches `set_aside` until the view's last use; the table is argument 1.
-        let result = unsafe {
-            let bytes = std::slice::from_raw_parts(self.set_aside.as_ptr(), self.set_aside.len());
-            let inherit = self.index.map(|index| MessageView::with_index(bytes, index));
-            encode::message(state, 1, self, inherit)
-        };
-        std::mem::swap(&mut self.message, &mut self.set_aside);
-        result
-    }
-
-    /// Appends the two fields that tell why a message was not decoded.
-    pub fn put_failure(message: &[u8], error: &str, out: &mut Vec<u8>) {
-        let text = error.as_bytes();
-        let text = &text[..error.floor_char_boundary(500)];
-        match MessageView::new(message) {
-            Some(view) => encode_canonical(&view, out),
-            None => out.extend_from_slice(message),
-        }
-        let field = schema::Field {
-            name: b"decode_failure".to_vec(),
-            value_type: Some(4),
-            value_bool: vec![true],
-            ..schema::Field::default()
-        };
-        put_bytes(out, 0x52, &field.encode_to_vec());
-        let field =
-            schema::Field { name: b"decode_error".to_vec(), value_string: vec![text.to_vec()], ..Default::default() };
-        put_bytes(out, 0x52, &field.encode_to_vec());
     }
 }

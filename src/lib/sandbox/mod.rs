@@ -3,41 +3,55 @@
 //! A [`Sandbox`] is one script in one LuaJIT state. It knows nothing of where messages come from or go to.
 //!
 //! Limits. Memory is counted by the allocator. Instructions are counted by a hook, exactly, because the compiler is
-//! off: a loop of simple arithmetic then takes 10 ns an iteration instead of 3, but decoders spend their time in
-//! native grammars, and a budget means the same in a test and in production. Once a limit is passed the hook raises
-//! at every further instruction, so `pcall` can't hold on to it. A library call that never returns (a pathological
-//! `string.find`) is out of the hook's reach: a watchdog ends the process.
+//! off: a loop of simple arithmetic then takes 10 ns an iteration instead of 3, but scripts spend their time in native
+//! functions, and a budget means the same in a test and in production. Once a limit is passed the hook raises at every
+//! further instruction, so `pcall` can't hold on to it. What patterns do counts as instructions too, and no other library
+//! call takes longer than the memory that it may use allows; where many take long (joining long texts) the processor's
+//! time is limited.
 
+mod args;
 mod budget;
+pub mod cases;
+mod clock;
 mod decoder;
 mod encode;
+mod encoder;
+mod environment;
+mod filter;
 mod host;
-mod library;
+mod inject;
 mod lpeg;
+mod lua;
+mod native;
 mod number;
+mod preserve;
+mod profile;
 mod raw;
 mod record;
 mod scripts;
 mod settings;
 mod stage;
-mod watchdog;
+mod state_file;
 mod write;
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 
-use mlua::chunk::ChunkMode;
 use mlua::ffi;
-use mlua::{Lua, LuaOptions, StdLib};
 
+pub use args::{ScriptArgs, named_script};
+pub use clock::Clock;
 pub use decoder::{Decoded, Decoder};
-pub use host::ConfigValue;
+pub use encoder::{Encoded, Encoder};
+pub use filter::{FilterOptions, FilterStage};
+pub use host::{ConfigValue, Identity, Kind};
 pub use scripts::{ModulePath, Script};
-pub use settings::{Limits, Section, Settings};
+pub use settings::{Limits, OutputSection, Section, Settings};
 pub use stage::{DecodeStage, OnFailure};
 
 use crate::message::Index;
 use budget::Budget;
 use host::Host;
+use lua::Lua;
 use raw::State;
 
 /// What a call of `process_message` answered.
@@ -45,7 +59,10 @@ use raw::State;
 pub enum Outcome {
     Done,
     /// A negative status, with the script's words.
-    Rejected(Option<String>),
+    Rejected {
+        status: i64,
+        words: Option<String>,
+    },
 }
 
 /// Why a sandbox has ended: Heka's text. Every later call answers the same.
@@ -63,14 +80,14 @@ pub struct Usage {
 
 /// One script, loaded.
 pub struct Sandbox {
-    /// Keeps the state alive.
-    _lua: Lua,
+    lua: Lua,
     state: State,
     process: c_int,
+    /// `LUA_NOREF` without one.
+    timer: c_int,
     host: *mut Host,
     budget: Box<Budget>,
     memory_limit: usize,
-    heartbeat: watchdog::Heartbeat,
     usage: Usage,
     terminated: Option<String>,
 }
@@ -87,117 +104,96 @@ impl Sandbox {
     /// # Errors
     /// Lua's words, with file and line.
     pub fn new(settings: &Settings) -> Result<Sandbox, String> {
-        let plain = |error: mlua::Error| first_line(&error.to_string());
-        let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS | StdLib::JIT;
-        let lua = Lua::new_with(libraries, LuaOptions::new()).map_err(plain)?;
+        let mut sandbox = Sandbox::prepare(settings)?;
+        sandbox.load(&settings.script)?;
+        if sandbox.process == ffi::LUA_NOREF {
+            return Err(format!("{}: process_message() function was not found", settings.script.name));
+        }
+        Ok(sandbox)
+    }
+
+    /// A state with everything in it but the script.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, or there is no memory.
+    pub fn prepare(settings: &Settings) -> Result<Sandbox, String> {
+        let lua = Lua::new()?;
         let mut host = Host::new(settings.limits.output, settings.strict_nil, settings.modules.clone());
         host.config = settings.config.clone();
         host.zone = settings.zone()?;
         host.memory_limit = settings.limits.memory;
+        host.identity = settings.identity.clone();
+        let kind = settings.identity.kind;
         let host = Box::into_raw(Box::new(host));
         let mut sandbox = Sandbox {
-            state: std::ptr::null_mut(),
-            _lua: lua.clone(),
+            state: lua.state,
+            lua,
             process: ffi::LUA_NOREF,
+            timer: ffi::LUA_NOREF,
             host,
             budget: Box::new(Budget::new(settings.limits.instructions)),
             memory_limit: settings.limits.memory,
-            heartbeat: watchdog::Heartbeat::new(settings.limits.instructions > 0),
             usage: Usage::default(),
             terminated: None,
         };
         let budget: *const Budget = &*sandbox.budget;
         sandbox.host_mut().budget = budget;
-        let mut state = std::ptr::null_mut();
-        // SAFETY: runs in a protected call; the host and the budget outlive the state (see the order of the fields and
-        // `drop`).
-        unsafe {
-            lua.exec_raw::<()>((), |l| {
-                state = l;
-                host::register(l, host.cast());
-                lpeg::register(l);
-            })
-            .map_err(plain)?;
-            sandbox.state = state;
-            let find: mlua::Function =
-                lua.exec_raw((), |l| raw::push_function(l, find_module, host.cast())).map_err(plain)?;
-            let open: mlua::Function =
-                lua.exec_raw((), |l| raw::push_function(l, open_native, host.cast())).map_err(plain)?;
-            let guard: mlua::Function =
-                lua.exec_raw((), |l| raw::push_function(l, record::guard, host.cast())).map_err(plain)?;
-            let prelude = lua.load(include_str!("prelude.lua")).set_name("=prelude").set_mode(ChunkMode::Text);
-            prelude.call::<()>((find, open, guard)).map_err(plain)?;
-            lua.gc_collect().map_err(plain)?;
-            if settings.limits.memory > 0 {
-                lua.set_memory_limit(settings.limits.memory).map_err(plain)?;
-            }
-            let budget = &sandbox.budget;
-            lua.exec_raw::<()>((), |l| budget.watch(l)).map_err(plain)?;
-        }
-        sandbox.load(&lua, &settings.script)?;
+        // SAFETY: a protected call; the host and the budget outlive the state (see the order of the fields and `drop`).
+        sandbox.lua.protect(|state| unsafe {
+            environment::open(state, host.cast());
+            host::register(state, host.cast(), kind);
+            lpeg::register(state);
+            (*budget).watch(state);
+        })?;
+        sandbox.lua.collect();
+        sandbox.lua.set_limit(settings.limits.memory);
         Ok(sandbox)
     }
 
-    fn load(&mut self, lua: &Lua, script: &Script) -> Result<(), String> {
+    /// Runs a script's text once, under its limits, and takes note of what it defines.
+    ///
+    /// # Errors
+    /// Lua's words, with file and line.
+    pub fn load(&mut self, script: &Script) -> Result<(), String> {
         if script.code.starts_with('\x1b') {
             return Err(format!("{}: compiled scripts are not loaded", script.name));
         }
-        let chunk = lua.load(script.code.as_str()).set_name(format!("@{}", script.name)).set_mode(ChunkMode::Text);
-        let function = chunk.into_function().map_err(|error| match error {
-            mlua::Error::SyntaxError { message, .. } => first_line(&message),
-            error => first_line(&error.to_string()),
-        })?;
-        // SAFETY: one push in a protected call; the reference is freed with the state.
-        let entry: c_int = unsafe {
-            let mut reference = ffi::LUA_NOREF;
-            lua.exec_raw::<()>(function, |l| reference = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX))
-                .map_err(|error| first_line(&error.to_string()))?;
-            reference
-        };
-        self.call(entry, 0)?;
-        let defined = lua.globals().get::<Option<mlua::Function>>("process_message");
-        let Ok(Some(function)) = defined else {
-            return Err(format!("{}: process_message() function was not found", script.name));
-        };
-        // SAFETY: as above.
-        unsafe {
-            let mut reference = ffi::LUA_NOREF;
-            lua.exec_raw::<()>(function, |l| reference = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX))
-                .map_err(|error| first_line(&error.to_string()))?;
-            self.process = reference;
-        }
-        lua.gc_collect().map_err(|error| first_line(&error.to_string()))
+        let entry = self.lua.load(&script.name, script.code.as_bytes())?;
+        let called = self.call(entry, 0, |_| 0);
+        // The text is not needed any more.
+        // SAFETY: the reference is ours, and used no more.
+        unsafe { ffi::luaL_unref(self.state, ffi::LUA_REGISTRYINDEX, entry) };
+        called?;
+        self.process = self.lua.global_function("process_message")?.unwrap_or(ffi::LUA_NOREF);
+        self.timer = self.lua.global_function("timer_event")?.unwrap_or(ffi::LUA_NOREF);
+        self.lua.collect();
+        Ok(())
     }
 
     /// Runs a referenced function under the limits; results stay on the stack.
     #[inline]
-    fn call(&mut self, function: c_int, results: c_int) -> Result<(), String> {
+    fn call(
+        &mut self,
+        function: c_int,
+        results: c_int,
+        push_arguments: impl FnOnce(State) -> c_int,
+    ) -> Result<(), String> {
         self.budget.begin();
-        self.heartbeat.enter();
-        // SAFETY: a push of a reference that is there, and a protected call. Nothing outside of it can raise: neither
-        // allocates.
+        // SAFETY: a push of a reference that is there, arguments that are numbers and flags, and a protected call.
+        // Nothing outside of it can raise: nothing allocates.
         let status = unsafe {
             ffi::lua_rawgeti(self.state, ffi::LUA_REGISTRYINDEX, function as i64);
-            ffi::lua_pcall(self.state, 0, results, 0)
+            let count = push_arguments(self.state);
+            ffi::lua_pcall(self.state, count, results, 0)
         };
-        self.heartbeat.leave();
         let used = self.budget.used();
         self.usage.max_instructions = self.usage.max_instructions.max(used);
         if status == 0 {
             return Ok(());
         }
-        // SAFETY: reads the error, then clears the stack.
-        let message = unsafe {
-            let message = raw::string(self.state, -1).map(|text| String::from_utf8_lossy(text).into_owned());
-            let kind = raw::type_name(self.state, -1);
-            ffi::lua_settop(self.state, 0);
-            message.unwrap_or_else(|| format!("error object is a {kind}"))
-        };
+        let message = self.lua.take_error(status);
         if self.budget.exceeded() {
             return Err("instruction_limit exceeded".into());
-        }
-        if status == ffi::LUA_ERRMEM {
-            return Err("not enough memory".into());
         }
         Err(message)
     }
@@ -208,11 +204,64 @@ impl Sandbox {
         if let Some(reason) = &self.terminated {
             return Err(Terminated(reason.clone()));
         }
+        if self.process == ffi::LUA_NOREF {
+            return Ok(Outcome::Done);
+        }
         self.host_mut().begin(message, index);
-        let called = self.call(self.process, 2);
+        let called = self.call(self.process, 2, |_| 0);
         self.host_mut().end();
         let answer = called.and_then(|()| self.answer());
         answer.map_err(|text| self.terminate(format!("process_message() {text}")))
+    }
+
+    /// Whether the script has a `timer_event`.
+    pub fn has_timer(&self) -> bool {
+        self.timer != ffi::LUA_NOREF
+    }
+
+    /// Calls the script's `timer_event(ns, shutdown)`; without one nothing happens.
+    pub fn timer_event(&mut self, ns: i64, shutdown: bool) -> Result<(), Terminated> {
+        if let Some(reason) = &self.terminated {
+            return Err(Terminated(reason.clone()));
+        }
+        self.host_mut().begin_call();
+        if !self.has_timer() {
+            return Ok(());
+        }
+        // SAFETY: two pushes onto an empty stack.
+        let arguments = |state| unsafe {
+            ffi::lua_pushnumber(state, ns as f64);
+            ffi::lua_pushboolean(state, shutdown as c_int);
+            2
+        };
+        self.call(self.timer, 0, arguments).map_err(|text| self.terminate(format!("timer_event() {text}")))?;
+        self.collect();
+        // As Heka does.
+        self.lua.collect();
+        Ok(())
+    }
+
+    /// Lets the script print, to standard output.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn allow_print(&mut self) -> Result<(), String> {
+        // SAFETY: one push in a protected call, taken by the global.
+        self.lua.protect(|state| unsafe {
+            raw::push_function(state, host::print, std::ptr::null_mut());
+            ffi::lua_setglobal(state, c"print".as_ptr());
+        })
+    }
+
+    /// What is in the payload buffer, which is empty then.
+    pub fn take_payload(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.host_mut().payload)
+    }
+
+    /// What time it is for the messages that the script injects, and how many of them a call may inject (0: any number).
+    pub fn set_injection(&mut self, now: Option<i64>, limit: usize) {
+        let host = self.host_mut();
+        (host.clock, host.inject_limit) = (now, limit);
     }
 
     /// The two results of `process_message`, taken from the stack.
@@ -233,7 +282,7 @@ impl Sandbox {
         }
         match status as i64 {
             0 => Ok(Outcome::Done),
-            status if status < 0 => Ok(Outcome::Rejected(words)),
+            status if status < 0 => Ok(Outcome::Rejected { status, words }),
             _ => Err(format!("FATAL: {}", words.unwrap_or_default())),
         }
     }
@@ -241,19 +290,17 @@ impl Sandbox {
     /// Close to the memory limit garbage is collected at once: LuaJIT doesn't when an allocation is refused.
     #[inline]
     fn collect(&mut self) {
-        // SAFETY: reads a counter; a full collection runs no script (there are no finalizers of scripts).
-        unsafe {
-            let used = ffi::lua_gc(self.state, ffi::LUA_GCCOUNT, 0) as usize * 1024;
-            self.usage.memory = used;
-            self.usage.max_memory = self.usage.max_memory.max(used);
-            if self.memory_limit > 0 && used > self.memory_limit / 2 {
-                ffi::lua_gc(self.state, ffi::LUA_GCCOLLECT, 0);
-            }
+        let used = self.lua.used();
+        self.usage.memory = used;
+        self.usage.max_memory = self.usage.max_memory.max(used);
+        if self.memory_limit > 0 && used > self.memory_limit / 2 {
+            self.lua.collect();
         }
     }
 
     /// Ends the sandbox; every later call answers the same.
     pub fn terminate(&mut self, reason: String) -> Terminated {
+        self.collect();
         self.terminated = Some(reason.clone());
         Terminated(reason)
     }
@@ -293,42 +340,4 @@ impl Drop for Sandbox {
         // that call host functions.
         drop(unsafe { Box::from_raw(self.host) });
     }
-}
-
-/// For the prelude: the code and file of a module, or nil and what was tried.
-unsafe extern "C-unwind" fn find_module(state: State) -> c_int {
-    // SAFETY: the file's text is handed to the host before it is pushed, which may raise.
-    unsafe {
-        let name = raw::string(state, 1).unwrap_or_default();
-        let host = Host::of(state);
-        let found = host.find_module(name);
-        if found {
-            raw::push_bytes(state, &host.module_code);
-        } else {
-            ffi::lua_pushnil(state);
-        }
-        raw::push_bytes(state, host.last_error().as_bytes());
-        2
-    }
-}
-
-/// For the prelude: a native library, or nil.
-unsafe extern "C-unwind" fn open_native(state: State) -> c_int {
-    // SAFETY: one push.
-    unsafe {
-        let name = raw::string(state, 1).unwrap_or_default();
-        let host: *mut c_void = raw::upvalue(state);
-        if name == b"lpeg" {
-            lpeg::open(state, host);
-        } else if !library::open(state, name, host) {
-            ffi::lua_pushnil(state);
-        }
-        1
-    }
-}
-
-/// mlua adds a traceback to messages.
-fn first_line(text: &str) -> String {
-    let text = text.split("\nstack traceback:").next().unwrap_or_default();
-    text.strip_prefix("runtime error: ").or(text.strip_prefix("syntax error: ")).unwrap_or(text).trim().to_string()
 }

@@ -1,5 +1,7 @@
 //! Numbers as text, in the forms that scripts and files expect.
 
+use std::io::Write as _;
+
 /// C's `%.{precision}g`.
 pub fn general(number: f64, precision: usize) -> String {
     if number.is_nan() {
@@ -20,16 +22,28 @@ pub fn general(number: f64, precision: usize) -> String {
     without_zeros(&format!("{number:.decimals$}")).to_string()
 }
 
-/// What `add_to_payload` prints: at most 8 decimals, `%.17g` beyond 31 bits.
-pub fn payload(number: f64) -> String {
-    if !number.is_finite() || number.abs() > 2_147_483_647.0 {
-        return general(number, 17);
-    }
-    let text = format!("{number:.8}");
-    match without_zeros(&text) {
-        "-0" => "0".into(),
-        short => short.to_string(),
-    }
+/// Appends what `add_to_payload` prints: at most 8 decimals, `%.17g` beyond 31 bits.
+pub fn put_payload(number: f64, out: &mut Vec<u8>) {
+    // Writing into memory can't fail.
+    let _ = if number.is_nan() {
+        write!(out, "nan")
+    } else if !number.is_finite() || number.abs() > 2_147_483_647.0 {
+        write!(out, "{}", general(number, 17))
+    } else if number.fract() == 0.0 {
+        write!(out, "{}", number as i64)
+    } else {
+        let text = format!("{number:.8}");
+        match without_zeros(&text) {
+            "-0" => write!(out, "0"),
+            short => write!(out, "{short}"),
+        }
+    };
+}
+
+/// Appends a finite number in the fewest digits that Lua reads back as the same.
+pub fn put_exact(number: f64, out: &mut Vec<u8>) {
+    let plain = number == 0.0 || (1e-5..1e17).contains(&number.abs());
+    let _ = if plain { write!(out, "{number}") } else { write!(out, "{number:e}") };
 }
 
 fn without_zeros(text: &str) -> &str {
@@ -55,7 +69,9 @@ mod tests {
             (5.0, "5"),
         ];
         for (number, text) in cases {
-            assert_eq!(payload(number), text);
+            let mut printed = Vec::new();
+            put_payload(number, &mut printed);
+            assert_eq!(String::from_utf8(printed).unwrap(), text);
         }
         assert_eq!(general(12345678901234567.0, 14), "1.2345678901235e+16");
         assert_eq!(general(0.0001, 14), "0.0001");

@@ -3,7 +3,7 @@
 //! Most scripts hand such a table on to `inject_message`, after a look at one or two of its values. So a record holds
 //! the line only; its metatable reads a value out of it when it is asked for, and `inject_message` writes all of them
 //! without a table in between. Where Lua would see the difference (`pairs`, `next`, `rawget` and the like) the record
-//! becomes an ordinary table first: see [`guard`].
+//! becomes an ordinary table first: see [`push_guarded`].
 //!
 //! In the table itself, under keys that no script can have: the line, and a bit for each name that is not to be read
 //! from it any more, because the script has set it.
@@ -13,7 +13,7 @@ use std::ffi::{c_int, c_void};
 use mlua::ffi;
 
 use super::host::Host;
-use super::library;
+use super::native::grammars;
 use super::raw::{self, State};
 use crate::grammar::{Capture, Captures, Grammar};
 use crate::message::MessageBuilder;
@@ -46,7 +46,7 @@ pub unsafe fn is_record(state: State, index: c_int) -> bool {
 }
 
 /// Pushes the metatable of a grammar's records. `values`: the stack index of the values that describe the grammar, see
-/// [`library::push_captures`].
+/// [`grammars::push_captures`].
 ///
 /// # Safety
 /// `host` is that of the running function.
@@ -141,7 +141,7 @@ unsafe extern "C-unwind" fn index(state: State) -> c_int {
             ffi::lua_pushnil(state);
             return 1;
         };
-        library::push_capture(state, values, 1, grammar.map_or(0, |grammar| grammar.names().len()), capture, line);
+        grammars::push_capture(state, values, 1, grammar.map_or(0, |grammar| grammar.names().len()), capture, line);
         if ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
             // The same table every time.
             mark(state, 1, set | 1 << capture.name);
@@ -198,7 +198,7 @@ pub unsafe fn fill(state: State, record: c_int, host: *mut Host) {
         let names = grammars.get(number as usize).map_or(0, |grammar| grammar.names().len());
         for capture in unset(captures, set) {
             ffi::lua_rawgeti(state, values, 2 + capture.name as i64);
-            library::push_capture(state, values, 1, names, capture, line);
+            grammars::push_capture(state, values, 1, names, capture, line);
             ffi::lua_rawset(state, record);
         }
         for key in [&SET, &LINE] {
@@ -239,21 +239,23 @@ pub unsafe fn put_fields(state: State, record: c_int, host: &mut Host) {
         let mut builder = MessageBuilder::more(out);
         for capture in unset(captures, set) {
             let Some(name) = names.get(capture.name) else { continue };
-            library::put_field(&mut builder, name.as_bytes(), capture, line);
+            grammars::put_field(&mut builder, name.as_bytes(), capture, line);
         }
     }
 }
 
-/// For the prelude: a function that fills a record in its first argument before it calls the one that it got. The second
-/// argument says whether the first argument has to be a table: the error then has the name that the script knows.
-pub unsafe extern "C-unwind" fn guard(state: State) -> c_int {
-    // SAFETY: pushes a closure of three upvalues.
+/// Replaces the function on top of the stack by one that fills a record in its first argument before it calls it. `table`:
+/// whether that argument has to be a table; the error then has the name that the script knows.
+///
+/// # Safety
+/// `host` as in [`super::host::register`]; runs in a protected call.
+pub unsafe fn push_guarded(state: State, host: *mut c_void, table: bool) {
+    // SAFETY: a closure of three upvalues takes the place of the function.
     unsafe {
-        ffi::lua_settop(state, 2);
-        ffi::lua_pushlightuserdata(state, raw::upvalue(state));
-        ffi::lua_insert(state, 1);
+        ffi::lua_pushlightuserdata(state, host);
+        ffi::lua_insert(state, -2);
+        ffi::lua_pushboolean(state, table as c_int);
         ffi::lua_pushcclosure(state, guarded, 3);
-        1
     }
 }
 

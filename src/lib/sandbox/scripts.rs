@@ -2,21 +2,104 @@
 
 use std::path::{Path, PathBuf};
 
+use super::host::Kind;
 use crate::pipeline::{Failure, read_text};
 
-const DECODERS: [(&str, &str); 3] = [
+const DECODERS: [(&str, &str); 16] = [
     ("apache_access", include_str!("../../../lua/decoders/apache_access.lua")),
+    ("bind_query_log", include_str!("../../../lua/decoders/bind_query_log.lua")),
+    ("graylog_extended", include_str!("../../../lua/decoders/graylog_extended.lua")),
+    ("json", include_str!("../../../lua/decoders/json.lua")),
+    ("linux_diskstats", include_str!("../../../lua/decoders/linux_diskstats.lua")),
+    ("linux_loadavg", include_str!("../../../lua/decoders/linux_loadavg.lua")),
+    ("linux_memstats", include_str!("../../../lua/decoders/linux_memstats.lua")),
+    ("linux_netdev", include_str!("../../../lua/decoders/linux_netdev.lua")),
+    ("linux_netstat", include_str!("../../../lua/decoders/linux_netstat.lua")),
+    ("linux_procstat", include_str!("../../../lua/decoders/linux_procstat.lua")),
+    ("mariadb_slow_query", include_str!("../../../lua/decoders/mariadb_slow_query.lua")),
+    ("mysql_slow_query", include_str!("../../../lua/decoders/mysql_slow_query.lua")),
     ("nginx_access", include_str!("../../../lua/decoders/nginx_access.lua")),
+    ("nginx_error", include_str!("../../../lua/decoders/nginx_error.lua")),
+    ("nginx_stub_status", include_str!("../../../lua/decoders/nginx_stub_status.lua")),
     ("rsyslog", include_str!("../../../lua/decoders/rsyslog.lua")),
 ];
 
-const MODULES: [(&str, &str); 5] = [
+const FILTERS: [(&str, &str); 17] = [
+    ("cbufd_aggregator", include_str!("../../../lua/filters/cbufd_aggregator.lua")),
+    ("cbufd_host_aggregator", include_str!("../../../lua/filters/cbufd_host_aggregator.lua")),
+    ("diskstats", include_str!("../../../lua/filters/diskstats.lua")),
+    ("frequent_items", include_str!("../../../lua/filters/frequent_items.lua")),
+    ("heartbeat", include_str!("../../../lua/filters/heartbeat.lua")),
+    ("heka_memstat", include_str!("../../../lua/filters/heka_memstat.lua")),
+    ("heka_message_schema", include_str!("../../../lua/filters/heka_message_schema.lua")),
+    ("heka_process_message_failures", include_str!("../../../lua/filters/heka_process_message_failures.lua")),
+    ("http_status", include_str!("../../../lua/filters/http_status.lua")),
+    ("influx_batch", include_str!("../../../lua/filters/influx_batch.lua")),
+    ("loadavg", include_str!("../../../lua/filters/loadavg.lua")),
+    ("log_aggregator", include_str!("../../../lua/filters/log_aggregator.lua")),
+    ("memstats", include_str!("../../../lua/filters/memstats.lua")),
+    ("mysql_slow_query", include_str!("../../../lua/filters/mysql_slow_query.lua")),
+    ("procstat", include_str!("../../../lua/filters/procstat.lua")),
+    ("stat_graph", include_str!("../../../lua/filters/stat_graph.lua")),
+    ("unique_items", include_str!("../../../lua/filters/unique_items.lua")),
+];
+
+const ENCODERS: [(&str, &str); 9] = [
+    ("alert", include_str!("../../../lua/encoders/alert.lua")),
+    ("cbuf_librato", include_str!("../../../lua/encoders/cbuf_librato.lua")),
+    ("es_payload", include_str!("../../../lua/encoders/es_payload.lua")),
+    ("payload", include_str!("../../../lua/encoders/payload.lua")),
+    ("schema_carbon_line", include_str!("../../../lua/encoders/schema_carbon_line.lua")),
+    ("schema_influx", include_str!("../../../lua/encoders/schema_influx.lua")),
+    ("schema_influx_line", include_str!("../../../lua/encoders/schema_influx_line.lua")),
+    ("slack", include_str!("../../../lua/encoders/slack.lua")),
+    ("statmetric_influx", include_str!("../../../lua/encoders/statmetric_influx.lua")),
+];
+
+const MODULES: [(&str, &str); 22] = [
+    ("alert", include_str!("../../../lua/modules/alert.lua")),
+    ("annotation", include_str!("../../../lua/modules/annotation.lua")),
+    ("anomaly", include_str!("../../../lua/modules/anomaly.lua")),
+    ("bind", include_str!("../../../lua/modules/bind.lua")),
+    ("cbufd", include_str!("../../../lua/modules/cbufd.lua")),
+    ("chart", include_str!("../../../lua/modules/chart.lua")),
     ("common_log_format", include_str!("../../../lua/modules/common_log_format.lua")),
     ("date_time", include_str!("../../../lua/modules/date_time.lua")),
+    ("elasticsearch", include_str!("../../../lua/modules/elasticsearch.lua")),
+    ("field_util", include_str!("../../../lua/modules/field_util.lua")),
+    ("gauges", include_str!("../../../lua/modules/gauges.lua")),
+    ("graphite", include_str!("../../../lua/modules/graphite.lua")),
+    ("influx_options", include_str!("../../../lua/modules/influx_options.lua")),
     ("ip_address", include_str!("../../../lua/modules/ip_address.lua")),
+    ("linux_stats", include_str!("../../../lua/modules/linux_stats.lua")),
+    ("msg_interpolate", include_str!("../../../lua/modules/msg_interpolate.lua")),
+    ("mysql", include_str!("../../../lua/modules/mysql.lua")),
+    ("slow_query", include_str!("../../../lua/modules/slow_query.lua")),
     ("syslog", include_str!("../../../lua/modules/syslog.lua")),
+    ("ts_line_protocol", include_str!("../../../lua/modules/ts_line_protocol.lua")),
+    ("util", include_str!("../../../lua/modules/util.lua")),
     ("web_access", include_str!("../../../lua/modules/web_access.lua")),
 ];
+
+impl Kind {
+    /// The scripts of that kind that ship.
+    fn scripts(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Kind::Decoder => &DECODERS,
+            Kind::Filter => &FILTERS,
+            Kind::Encoder => &ENCODERS,
+        }
+    }
+
+    /// Heka's directory for them.
+    fn directory(self) -> &'static str {
+        match self {
+            Kind::Decoder => "lua_decoders/",
+            Kind::Filter => "lua_filters/",
+            Kind::Encoder => "lua_encoders/",
+        }
+    }
+}
 
 /// A script's text and the name that its errors show.
 #[derive(Clone, Debug)]
@@ -26,12 +109,12 @@ pub struct Script {
 }
 
 impl Script {
-    /// A path, or the name of a decoder that ships, with or without `.lua` and Heka's `lua_decoders/`.
+    /// A path, or the name of a script of that kind that ships, with or without `.lua` and Heka's directory.
     /// Directories of `path` come first.
     ///
     /// # Errors
     /// When it can't be read; when there is neither such a file nor such a name.
-    pub fn find(name: &Path, path: &ModulePath) -> Result<Script, Failure> {
+    pub fn find(name: &Path, path: &ModulePath, kind: Kind) -> Result<Script, Failure> {
         let in_path = path.directories.iter().map(|directory| directory.join(name)).find(|file| file.is_file());
         let file = in_path.unwrap_or_else(|| name.to_path_buf());
         if file.exists() {
@@ -39,12 +122,12 @@ impl Script {
             return Ok(Script { name: shown, code: read_text(&file)? });
         }
         let text = name.to_string_lossy();
-        let short = text.strip_prefix("lua_decoders/").unwrap_or(&text);
+        let short = text.strip_prefix(kind.directory()).unwrap_or(&text);
         let short = short.strip_suffix(".lua").unwrap_or(short);
-        match DECODERS.iter().find(|(known, _)| *known == short) {
+        match kind.scripts().iter().find(|(known, _)| *known == short) {
             Some((known, code)) => Ok(Script { name: format!("{known}.lua"), code: code.to_string() }),
             None => {
-                let names: Vec<&str> = DECODERS.iter().map(|(known, _)| *known).collect();
+                let names: Vec<&str> = kind.scripts().iter().map(|(known, _)| *known).collect();
                 Err(Failure::usage(format!(
                     "{text}: no such file, and no script of that name ships (those that do: {})",
                     names.join(", ")

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::host::ConfigValue;
+use super::host::{ConfigValue, Identity};
 use super::scripts::{ModulePath, Script};
 use crate::pipeline::{Failure, read_toml};
 
@@ -34,6 +35,7 @@ pub struct Settings {
     pub modules: ModulePath,
     /// Absent headers read as nil, as in later lua_sandbox, instead of as empty strings.
     pub strict_nil: bool,
+    pub identity: Identity,
 }
 
 impl Settings {
@@ -51,15 +53,123 @@ impl Settings {
     }
 }
 
-/// A `[NAME] type = "SandboxDecoder"` section of a hekad.toml, as far as it matters here.
+/// A `[NAME] type = "SandboxDecoder"` section of a hekad.toml (or SandboxFilter, SandboxEncoder), as far as it matters
+/// here.
 #[derive(Clone, Debug, Default)]
 pub struct Section {
+    pub name: Option<String>,
     pub filename: Option<PathBuf>,
     pub memory: Option<usize>,
     pub instructions: Option<u64>,
     pub output: Option<usize>,
     pub module_directory: Option<String>,
     pub config: HashMap<String, ConfigValue>,
+    pub message_matcher: Option<String>,
+    pub message_signer: Option<String>,
+    /// Seconds.
+    pub ticker_interval: Option<u64>,
+    pub preserve_data: bool,
+    pub timer_event_on_shutdown: bool,
+    pub can_exit: Option<bool>,
+    pub profile: bool,
+}
+
+/// An `[X] type = "HttpOutput"` section of a hekad.toml, with the section of its encoder.
+#[derive(Clone, Debug, Default)]
+pub struct OutputSection {
+    pub address: Option<String>,
+    pub method: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    pub timeout: Option<Duration>,
+    pub message_matcher: Option<String>,
+    pub encoder: Option<Section>,
+}
+
+impl OutputSection {
+    /// Reads `FILE` or `FILE:SECTION`, as [`Section::load`].
+    ///
+    /// # Errors
+    /// When the file, or a section, is not there or is of another type.
+    pub fn load(argument: &str) -> Result<OutputSection, Failure> {
+        let (path, table) = read_config(argument)?;
+        let (name, section) = find_section(&path, &table, argument, "HttpOutput")?;
+        let wrong = |message: String| Failure::usage(format!("{path}: [{name}] {message}"));
+        let text = |key: &str| section.get(key).and_then(toml::Value::as_str).map(str::to_string);
+        let mut headers = Vec::new();
+        for (header, value) in section.get("headers").and_then(toml::Value::as_table).into_iter().flatten() {
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            for value in values {
+                let value = value.as_str().ok_or_else(|| wrong(format!("headers.{header}: expected a string")))?;
+                headers.push((header.clone(), value.to_string()));
+            }
+        }
+        let encoder = match text("encoder") {
+            None => None,
+            // Heka's encoder of plain payloads needs no section.
+            Some(encoder) if encoder == "PayloadEncoder" && !table.contains_key(&encoder) => None,
+            Some(encoder) => {
+                let described = table.get(&encoder).ok_or_else(|| wrong(format!("encoder: no section [{encoder}]")))?;
+                let kind = described.get("type").and_then(toml::Value::as_str).unwrap_or(&encoder);
+                match kind {
+                    "PayloadEncoder" => None,
+                    "SandboxEncoder" => Some(Section::from_toml(&encoder, described).map_err(wrong)?),
+                    kind => return Err(wrong(format!("encoder: {kind} is not supported, a SandboxEncoder is"))),
+                }
+            }
+        };
+        Ok(OutputSection {
+            address: text("address"),
+            method: text("method"),
+            headers,
+            username: text("username").filter(|name| !name.is_empty()),
+            password: text("password"),
+            timeout: section
+                .get("http_timeout")
+                .and_then(toml::Value::as_integer)
+                .and_then(|milliseconds| u64::try_from(milliseconds).ok())
+                .filter(|milliseconds| *milliseconds > 0)
+                .map(Duration::from_millis),
+            message_matcher: text("message_matcher"),
+            encoder,
+        })
+    }
+}
+
+/// The file of `FILE` or `FILE:SECTION`.
+fn read_config(argument: &str) -> Result<(String, toml::Table), Failure> {
+    let path = match argument.split_once(':') {
+        Some((path, _)) if !Path::new(argument).exists() => path,
+        _ => argument,
+    };
+    Ok((path.to_string(), read_toml(Path::new(path))?))
+}
+
+/// The section that the argument names; without a name the only one of that type.
+fn find_section<'t>(
+    path: &str,
+    table: &'t toml::Table,
+    argument: &str,
+    section_type: &str,
+) -> Result<(String, &'t toml::Value), Failure> {
+    let is_type = |section: &toml::Value| section.get("type").and_then(toml::Value::as_str) == Some(section_type);
+    if let Some(name) = argument.strip_prefix(path).and_then(|rest| rest.strip_prefix(':')) {
+        let section = table.get(name).ok_or_else(|| Failure::usage(format!("{path}: no section [{name}]")))?;
+        if section.get("type").is_some() && !is_type(section) && name != section_type {
+            return Err(Failure::usage(format!("{path}: [{name}] is no {section_type}")));
+        }
+        return Ok((name.to_string(), section));
+    }
+    let mut sections = table.iter().filter(|(name, section)| is_type(section) || *name == section_type);
+    match (sections.next(), sections.next()) {
+        (Some((name, section)), None) => Ok((name.clone(), section)),
+        (None, _) => Err(Failure::usage(format!("{path}: no section of type {section_type}"))),
+        _ => {
+            let message = format!("{path}: several sections of type {section_type}; name one: {path}:NAME");
+            Err(Failure::usage(message))
+        }
+    }
 }
 
 impl Section {
@@ -68,36 +178,12 @@ impl Section {
     /// # Errors
     /// When the file, or the section, is not there or is of another type.
     pub fn load(argument: &str, section_type: &str) -> Result<Section, Failure> {
-        let (path, name) = match argument.split_once(':') {
-            Some((path, name)) if !Path::new(argument).exists() => (path, Some(name)),
-            _ => (argument, None),
-        };
-        let table = read_toml(Path::new(path))?;
-        let is_type = |section: &toml::Value| section.get("type").and_then(toml::Value::as_str) == Some(section_type);
-        let (name, section) = match name {
-            Some(name) => {
-                let section = table.get(name).ok_or_else(|| Failure::usage(format!("{path}: no section [{name}]")))?;
-                if section.get("type").is_some() && !is_type(section) && name != section_type {
-                    return Err(Failure::usage(format!("{path}: [{name}] is no {section_type}")));
-                }
-                (name, section)
-            }
-            None => {
-                let mut sections = table.iter().filter(|(name, section)| is_type(section) || *name == section_type);
-                match (sections.next(), sections.next()) {
-                    (Some((name, section)), None) => (name.as_str(), section),
-                    (None, _) => return Err(Failure::usage(format!("{path}: no section of type {section_type}"))),
-                    _ => {
-                        let message = format!("{path}: several sections of type {section_type}; name one: {path}:NAME");
-                        return Err(Failure::usage(message));
-                    }
-                }
-            }
-        };
-        Section::from_toml(section).map_err(|message| Failure::usage(format!("{path}: [{name}] {message}")))
+        let (path, table) = read_config(argument)?;
+        let (name, section) = find_section(&path, &table, argument, section_type)?;
+        Section::from_toml(&name, section).map_err(|message| Failure::usage(format!("{path}: [{name}] {message}")))
     }
 
-    fn from_toml(value: &toml::Value) -> Result<Section, String> {
+    fn from_toml(name: &str, value: &toml::Value) -> Result<Section, String> {
         let number = |key: &str| match value.get(key) {
             None => Ok(None),
             Some(value) => {
@@ -109,12 +195,24 @@ impl Section {
             None => Ok(None),
             Some(value) => value.as_str().map(|text| Some(text.to_string())).ok_or(format!("{key}: expected a string")),
         };
+        let flag = |key: &str| match value.get(key) {
+            None => Ok(None),
+            Some(value) => value.as_bool().map(Some).ok_or(format!("{key}: expected true or false")),
+        };
         if let Some(kind) = text("script_type")?.filter(|kind| kind != "lua") {
             return Err(format!("unsupported script type: {kind}"));
         }
         let config = value.get("config").and_then(toml::Value::as_table);
         Ok(Section {
-            filename: text("filename")?.map(PathBuf::from),
+            name: Some(name.to_string()),
+            message_matcher: text("message_matcher")?,
+            message_signer: text("message_signer")?.filter(|name| !name.is_empty()),
+            ticker_interval: number("ticker_interval")?,
+            preserve_data: flag("preserve_data")?.unwrap_or(false),
+            timer_event_on_shutdown: flag("timer_event_on_shutdown")?.unwrap_or(false),
+            can_exit: flag("can_exit")?,
+            profile: flag("profile")?.unwrap_or(false),
+            filename: text("filename")?.filter(|name| !name.is_empty()).map(PathBuf::from),
             memory: number("memory_limit")?.map(|number| number as usize),
             instructions: number("instruction_limit")?,
             output: number("output_limit")?.map(|number| number as usize),

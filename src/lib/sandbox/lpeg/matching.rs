@@ -143,7 +143,7 @@ unsafe fn match_native(
                 if start == 0 && ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
                     record::push(state, SUBJECT, table + 1);
                 } else {
-                    super::super::library::push_captures(state, host, table, value, line);
+                    super::super::native::grammars::push_captures(state, host, table, value, line);
                 }
             }
         }

@@ -285,7 +285,7 @@ impl<'a> Values<'a> {
                     self.skip();
                     // As the machine gave it: what follows may have a say in where it ends.
                     let line = self.subject.get(capture.start as usize..).unwrap_or_default();
-                    super::super::library::push_captures(state, self.host, self.table, capture.value, line);
+                    super::super::native::grammars::push_captures(state, self.host, self.table, capture.value, line);
                     1
                 }
             }

@@ -1,12 +1,11 @@
 //! One HEC server: requests, and what its replies mean.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use super::super::agent::{self, AgentOptions, gzip, is_certificate_error, retry_after};
 use super::event::Endpoint;
 use crate::message::uuid;
 
@@ -60,30 +59,14 @@ impl Client {
         }
         let base =
             options.url.split("/services/collector").next().unwrap_or_default().trim_end_matches('/').to_string();
-        let mut tls = TlsConfig::builder().disable_verification(options.insecure);
-        if let Some(path) = &options.ca {
-            let pem = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
-                .filter_map(|item| match item {
-                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                    _ => None,
-                })
-                .collect();
-            if certificates.is_empty() {
-                return Err(format!("{}: no certificate in PEM form", path.display()));
-            }
-            tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
-        }
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            // The token must not be carried to another host.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(options.timeout))
-            .user_agent(concat!("heka-hec/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls.build())
-            .build();
-        Ok(Client { agent: config.new_agent(), base, options })
+        let agent = agent::new(&AgentOptions {
+            timeout: options.timeout,
+            insecure: options.insecure,
+            ca: options.ca.clone(),
+            identity: None,
+            name: concat!("heka-hec/", env!("CARGO_PKG_VERSION")),
+        })?;
+        Ok(Client { agent, base, options })
     }
 
     /// Sends a body of events.
@@ -155,8 +138,7 @@ impl Client {
 
     fn unreachable(&self, error: &ureq::Error) -> Reply {
         let text = error.to_string();
-        let certificate = text.to_ascii_lowercase().contains("certificate");
-        if certificate {
+        if is_certificate_error(&text) {
             let reason =
                 format!("{}: {text} (--ca FILE names the authority; --insecure goes on without verifying)", self.base);
             return Reply::Fatal { reason };
@@ -171,13 +153,6 @@ impl Client {
 /// A new channel's name.
 pub fn new_channel() -> String {
     uuid::format(&uuid::new_v4()).map_or_else(String::new, |text| String::from_utf8_lossy(&text).into_owned())
-}
-
-fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
-    // Writing into memory can't fail.
-    let _ = encoder.write_all(body);
-    encoder.finish().unwrap_or_default()
 }
 
 /// A reply, taken apart. Nothing in it is trusted: a proxy may answer with anything.
@@ -221,16 +196,6 @@ impl Received {
             _ => format!("the server answers HTTP {}", self.status),
         }
     }
-}
-
-/// Seconds, or an HTTP date.
-fn retry_after(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let time = jiff::fmt::strtime::parse("%a, %d %b %Y %H:%M:%S GMT", text.trim()).ok()?.to_datetime().ok()?;
-    let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-    Duration::try_from(time.duration_since(jiff::Timestamp::now())).ok().or(Some(Duration::ZERO))
 }
 
 fn judge(received: &mut Received) -> Reply {
@@ -289,8 +254,5 @@ mod tests {
         assert!(matches!(judged(400, bad), Reply::BadEvent { number: 0, .. }));
         assert!(matches!(judged(413, ""), Reply::Split { .. }));
         assert!(matches!(judged(301, ""), Reply::Fatal { .. }));
-        assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("Sun, 09 Feb 2014 16:46:36 GMT"), Some(Duration::ZERO));
-        assert_eq!(retry_after("soon"), None);
     }
 }

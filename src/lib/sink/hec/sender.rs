@@ -18,12 +18,11 @@ use std::time::{Duration, Instant};
 
 use super::client::{Client, Reply, new_channel};
 use super::event::EventOptions;
-use crate::message::wire::put_bytes;
-use crate::message::{encode_canonical, now_ns, schema};
 use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Mark, Output, Signals, Stage, Stats, report, report_once};
+use crate::sink::dead_letter::put_dead_letter;
 use crate::sink::window::save;
 use crate::sink::{Backoff, Ticket, Window};
-use crate::stream::{Frame, Frames, put_frame};
+use crate::stream::{Frame, Frames};
 
 /// How often the checkpoint is written while batches keep being delivered.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
@@ -596,7 +595,7 @@ impl Shared {
         let mut out = Vec::with_capacity(frames.len() + 256);
         for frame in Frames(frames) {
             state.counts.dead_lettered += 1;
-            put_dead_letter(&frame, attempts, reason, &mut out);
+            put_dead_letter(&frame, "hec", attempts, reason, &mut out);
         }
         report_once("events that the server will not take", || match &state.backup {
             Some(_) => format!("{reason}; the event went to the backup"),
@@ -698,26 +697,6 @@ impl Shared {
             });
         }
     }
-}
-
-/// The message as it was read, with the reason in three more fields. It keeps no cursor: it is delivered to the backup.
-fn put_dead_letter(frame: &Frame<'_>, attempts: u32, reason: &str, out: &mut Vec<u8>) {
-    let mut message = Vec::new();
-    encode_canonical(&frame.view(), &mut message);
-    let field = |name: &str, value_type: i32| schema::Field {
-        name: name.as_bytes().to_vec(),
-        value_type: (value_type > 0).then_some(value_type),
-        ..schema::Field::default()
-    };
-    let fields = [
-        schema::Field { value_string: vec![reason.as_bytes().to_vec()], ..field("hec_error", 0) },
-        schema::Field { value_integer: vec![attempts as i64], ..field("hec_attempts", 2) },
-        schema::Field { value_integer: vec![now_ns()], ..field("hec_time", 2) },
-    ];
-    for field in fields {
-        put_bytes(&mut message, 0x52, &prost::Message::encode_to_vec(&field));
-    }
-    put_frame(out, None, &message);
 }
 
 impl Drop for Sender {

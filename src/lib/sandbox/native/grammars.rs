@@ -1,14 +1,14 @@
-//! Native libraries: grammars that scripts build and match.
+//! `native_grammars`: what the modules in Lua take their grammars from.
 
 use std::ffi::c_int;
 use std::rc::Rc;
 
 use mlua::ffi;
 
-use super::host::{Host, check_bytes};
-use super::lpeg;
-use super::raw::{self, State, raise};
-use super::record;
+use super::super::host::{Host, check_bytes};
+use super::super::lpeg;
+use super::super::raw::{self, State, raise};
+use super::super::record;
 use crate::grammar::timestamp::Timestamp;
 use crate::grammar::{Capture, Captured, Grammar, Plain, access_log, ip_address, rsyslog, user_agent};
 use crate::message::{MessageBuilder, MessageView, TextHeader, ValueType, now_ns, uuid};
@@ -16,14 +16,11 @@ use crate::message::{MessageBuilder, MessageView, TextHeader, ValueType, now_ns,
 /// A script that makes grammars without end must not fill the memory: they live as long as it does.
 const MAX_GRAMMARS: usize = 256;
 
-/// Pushes the library of that name; false when there is none.
+/// Pushes the library.
 ///
 /// # Safety
-/// `host` as in [`super::host::register`]; runs in a protected call.
-pub unsafe fn open(state: State, name: &[u8], host: *mut std::ffi::c_void) -> bool {
-    if name != b"native_grammars" {
-        return false;
-    }
+/// See [`super::open`].
+pub unsafe fn open(state: State, host: *mut std::ffi::c_void) {
     let functions: [(&std::ffi::CStr, raw::Function); 5] = [
         (c"build_nginx_grammar", build_nginx_grammar),
         (c"build_apache_grammar", build_apache_grammar),
@@ -42,7 +39,6 @@ pub unsafe fn open(state: State, name: &[u8], host: *mut std::ffi::c_void) -> bo
         ffi::lua_pushvalue(state, -2);
         ffi::lua_call(state, 1, 0);
     }
-    true
 }
 
 /// Puts the patterns that need no format into the table that it gets.

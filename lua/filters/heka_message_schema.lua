@@ -1,0 +1,92 @@
+--[[
+Documents what messages there are: for each Logger, Type and EnvVersion the fields, their types and how often they occur.
+
+Configuration
+- layout (string, default "logger"): "type" groups by Type alone, as the first versions of Heka did.
+
+Example
+    heka-sandbox --lua heka_message_schema decoded.hpb | heka-cat --format payload
+
+Injects a payload of type txt named "Message Schema". A field that not every message has is optional, with how many have
+it; one that came with several types is a mismatch.
+--]]
+
+require "string"
+require "table"
+
+local by_type = read_config("layout") == "type"
+local types = { [0] = "string", "string", "number", "number", "bool" }
+
+-- Trees of { count, children }; leaves are fields with { count, value type }.
+schema = { count = 0, children = {} }
+
+local function child(node, name)
+    local found = node.children[name]
+    if not found then
+        found = { count = 0, children = {} }
+        node.children[name] = found
+    end
+    found.count = found.count + 1
+    return found
+end
+
+function process_message()
+    local node = schema
+    if by_type then
+        node = child(node, read_message("Type"))
+    else
+        node = child(child(child(node, read_message("Logger")), read_message("Type")), read_message("EnvVersion"))
+    end
+    while true do
+        local value_type, name = read_next_field()
+        if not value_type then return 0 end
+        local field = child(node, name)
+        if field.value_type and field.value_type ~= value_type then field.mismatch = true end
+        field.value_type = value_type
+    end
+end
+
+local function each_child(node, each)
+    local names = {}
+    for name in pairs(node.children) do names[#names + 1] = name end
+    table.sort(names)
+    for _, name in ipairs(names) do each(name, node.children[name]) end
+end
+
+local function add_fields(node, indent)
+    each_child(node, function(name, field)
+        local text = field.mismatch and "mismatch" or types[field.value_type]
+        if field.count ~= node.count then text = string.format("%s - optional [%d]", text, field.count) end
+        add_to_payload(indent, name, " (", text, ")\n")
+    end)
+end
+
+local levels = {
+    { indent = "", empty = "-no logger-" }, { indent = "    ", empty = "-no type-" },
+    { indent = "         ", empty = "-no version-" },
+}
+
+local function add_level(node, depth)
+    local level = levels[depth]
+    if not level then return add_fields(node, "            ") end
+    each_child(node, function(name, inner)
+        add_to_payload(level.indent, name == "" and level.empty or name, string.format(" [%d]\n", inner.count))
+        add_level(inner, depth + 1)
+    end)
+end
+
+function timer_event(ns)
+    if by_type then
+        add_to_payload("Message Types and their associated field attributes. The number in brackets is the number of ",
+            "occurrences of each log type/attribute.\n\n")
+        each_child(schema, function(name, node)
+            add_to_payload(name, string.format(" [%d]\n", node.count))
+            add_fields(node, "    ")
+        end)
+    else
+        add_to_payload("Logger -> Type -> EnvVersion -> Field Attributes.\n",
+            "The number in brackets is the number of occurrences of each logger/type/attribute.\n\n")
+        add_level(schema, 1)
+    end
+    inject_payload("txt", "Message Schema")
+end

@@ -1,0 +1,44 @@
+--[[
+Small things with tables.
+
+    table_to_fields(t, fields, parent, separator, max_depth)
+        puts the values of nested tables into `fields`, under their keys joined by the separator ("." unless given); a
+        table at max_depth becomes its JSON text
+    behead_array(place, array)    removes what is before that place
+
+Example
+    local fields = {}
+    util.table_to_fields({ a = { b = 1 } }, fields)    -- fields["a.b"] = 1
+--]]
+
+local cjson = require "cjson"
+local pairs, tostring, type = pairs, tostring, type
+
+local M = {}
+
+local function flatten(t, fields, parent, separator, max_depth, depth)
+    for key, value in pairs(t) do
+        local name = parent and parent .. separator .. tostring(key) or tostring(key)
+        local kind = type(value)
+        if kind == "table" then
+            if max_depth and depth >= max_depth then
+                fields[name] = cjson.encode(value)
+            else
+                flatten(value, fields, name, separator, max_depth, depth + 1)
+            end
+        elseif kind ~= "userdata" then
+            fields[name] = value
+        end
+    end
+end
+
+function M.table_to_fields(t, fields, parent, separator, max_depth)
+    flatten(t, fields, parent, separator or ".", max_depth, 1)
+end
+
+function M.behead_array(place, array)
+    local count = #array
+    for at = 1, count do array[at] = array[at + place - 1] end
+end
+
+return M

@@ -1,0 +1,230 @@
+//! heka-http: messages to any HTTP endpoint, in bodies that a Lua encoder makes.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use base64::Engine as _;
+use clap::Parser;
+use heka::matcher::Matcher;
+use heka::pipeline::{self, Checkpoint, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds};
+use heka::sandbox::{Encoder, Kind, OutputSection, ScriptArgs, Section, prepare_process};
+use heka::sink::AgentOptions;
+use heka::sink::http::{HttpOptions, HttpSink};
+
+const EXAMPLES: &str = "\
+Examples:
+  Lines of a log to Slack, those of 15 seconds in a message:
+    heka-tail -f app.log | heka-sandbox --lua log_aggregator.lua --ticker 15 | heka-http --encoder slack.lua --url \"$HOOK\"
+
+  Numbers to InfluxDB, a thousand in a request, nothing lost:
+    heka-tail -f --checkpoint c --commit sink stats.json | heka-decode --lua json |
+        heka-http --encoder schema_influx_line --batch 1000 --checkpoint c --url 'http://localhost:8086/write?db=stats'
+
+  As a hekad.toml has it, the encoder included:
+    heka-http --config-file hekad.toml:HttpOutput alerts.hpb
+
+Replies 408, 425, 429 and 5xx, and servers that can't be reached, are tried again, later and later, or when Retry-After
+says. 401, 403, 404, 405, 407, 410 and redirects end the run; every other refusal is about one message: --backup keeps it.
+
+Exit status: 0 all delivered, 1 some messages were not, 2 wrong usage, 3 the server will not take anything, the encoder was
+terminated, or another failure.";
+
+/// Send messages to an HTTP endpoint, encoded by a Lua script
+#[derive(Parser)]
+#[command(name = "heka-http", version, after_help = EXAMPLES)]
+struct Args {
+    #[command(flatten)]
+    input: InputArgs,
+
+    /// Where to [default: the environment variable HEKA_HTTP_URL, which other users don't see]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+
+    /// File with the address, where it is a secret
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    url_file: Option<PathBuf>,
+
+    /// The encoder: a file, or the name of one that ships [default: payload]
+    #[arg(long, value_name = "SCRIPT")]
+    encoder: Option<PathBuf>,
+
+    /// Read an HttpOutput section of a hekad.toml: address, encoder, matcher, headers
+    #[arg(long, value_name = "FILE[:SECTION]")]
+    config_file: Option<String>,
+
+    /// Send only messages that this expression selects (see heka-match)
+    #[arg(long = "match", value_name = "EXPRESSION")]
+    matcher: Option<String>,
+
+    #[command(flatten)]
+    script: ScriptArgs,
+
+    /// The request's method
+    #[arg(long, value_name = "METHOD")]
+    method: Option<String>,
+
+    /// A header of the request; may be repeated
+    #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
+    header: Vec<(String, String)>,
+
+    /// File with headers that are secrets, a line each
+    #[arg(long, value_name = "FILE")]
+    header_file: Option<PathBuf>,
+
+    /// The user for basic authentication
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// File with the password; without it the environment variable HEKA_HTTP_PASSWORD
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+
+    /// Statuses that mean success, and ranges of them
+    #[arg(long, value_name = "LIST", default_value = "200-299", value_parser = parse_statuses)]
+    success: Statuses,
+
+    /// Messages in a request: their bodies one after the other
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: usize,
+
+    /// Send a batch that is not full after that time
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_seconds)]
+    batch_age: Duration,
+
+    /// Attempts for a request; 0 is for ever [default: for ever with --checkpoint, else 5]
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<u32>,
+
+    /// Append messages that are given up to this file, as a stream that can be sent later
+    #[arg(long, value_name = "FILE")]
+    backup: Option<PathBuf>,
+
+    /// Commit the cursors of what is delivered to this file, for a source that resumes from it
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+
+    /// Compress bodies
+    #[arg(long)]
+    gzip: bool,
+
+    /// Time-out of a request [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    timeout: Option<Duration>,
+
+    /// PEM file of the authorities that may have signed the server's certificate
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// PEM file of our certificate, for servers that ask for one
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+
+    /// PEM file of its key
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+
+    /// Don't verify the server's certificate
+    #[arg(long)]
+    insecure: bool,
+
+    #[command(flatten)]
+    stats: StatsArgs,
+}
+
+#[derive(Clone, Debug)]
+struct Statuses(Vec<u16>);
+
+fn main() -> ExitCode {
+    prepare_process();
+    pipeline::main(run)
+}
+
+fn run(args: Args) -> Result<Exit, Failure> {
+    let section = match &args.config_file {
+        Some(file) => OutputSection::load(file)?,
+        None => OutputSection::default(),
+    };
+    let url = match (&args.url, &args.url_file) {
+        (Some(url), _) => url.clone(),
+        (None, Some(file)) => pipeline::read_text(file)?.trim().to_string(),
+        (None, None) => section
+            .address
+            .clone()
+            .or_else(|| std::env::var("HEKA_HTTP_URL").ok())
+            .ok_or_else(|| Failure::usage("where to? Name it: --url URL, --url-file FILE, or set HEKA_HTTP_URL"))?,
+    };
+    let mut headers = section.headers.clone();
+    headers.extend(args.header.iter().cloned());
+    if let Some(file) = &args.header_file {
+        for line in pipeline::read_text(file)?.lines().filter(|line| !line.trim().is_empty()) {
+            // The line itself may be a secret.
+            let header = parse_header(line).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+            headers.push(header);
+        }
+    }
+    if let Some(user) = args.user.as_ref().or(section.username.as_ref()) {
+        let password = match &section.password {
+            Some(password) if args.user.is_none() => password.clone(),
+            _ => pipeline::read_secret(args.password_file.as_deref(), "HEKA_HTTP_PASSWORD", "--password-file")?,
+        };
+        let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        headers.push(("Authorization".into(), format!("Basic {both}")));
+    }
+    let expression = args.matcher.as_deref().or(section.message_matcher.as_deref());
+    let matcher = expression
+        .map(|text| Matcher::parse(text).map_err(|error| Failure::usage(format!("{text}: {error}"))))
+        .transpose()?;
+
+    let encoder_section = section.encoder.clone().unwrap_or_default();
+    let named = args.encoder.clone().or(encoder_section.filename.clone()).unwrap_or_else(|| PathBuf::from("payload"));
+    let encoder = encoder(&args.script, &named, &encoder_section)?;
+    let operands = pipeline::open_operands(&args.input.files, "messages")?;
+    let mut sink = HttpSink::new(
+        encoder,
+        HttpOptions {
+            url,
+            method: args.method.or(section.method).unwrap_or_else(|| "POST".into()),
+            headers,
+            gzip: args.gzip,
+            success: args.success.0,
+            matcher,
+            batch: args.batch.max(1),
+            batch_age: args.batch_age,
+            max_attempts: args.max_attempts,
+            backup: args.backup,
+            checkpoint: args.checkpoint.as_deref().map(Checkpoint::load).transpose()?,
+            agent: AgentOptions {
+                timeout: args.timeout.or(section.timeout).unwrap_or(Duration::from_secs(60)),
+                insecure: args.insecure,
+                ca: args.ca,
+                identity: args.cert.zip(args.key),
+                name: concat!("heka-http/", env!("CARGO_PKG_VERSION")),
+            },
+        },
+    )?;
+    let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut Output::text(), &mut sink)?;
+    Ok(ran.exit().max(sink.exit()))
+}
+
+fn encoder(script: &ScriptArgs, name: &Path, section: &Section) -> Result<Encoder, Failure> {
+    Encoder::new(&script.settings(name, section, Kind::Encoder)?).map_err(Failure::usage)
+}
+
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("expected NAME: VALUE")?;
+    Ok((name.trim().to_string(), value.trim().to_string()))
+}
+
+fn parse_statuses(text: &str) -> Result<Statuses, String> {
+    let mut statuses = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.trim().parse::<u16>().ok().filter(|number| (100..600).contains(number));
+        let (Some(first), Some(last)) = (number(first), number(last)) else {
+            return Err("expected statuses such as 200,204 or 200-299".into());
+        };
+        statuses.extend(first..=last);
+    }
+    Ok(Statuses(statuses))
+}

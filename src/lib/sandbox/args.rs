@@ -1,0 +1,82 @@
+//! The options of every program that runs scripts.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::host::{ConfigValue, Identity, Kind};
+use super::scripts::{ModulePath, Script};
+use super::settings::{Limits, Section, Settings};
+use crate::pipeline::{Failure, hostname, parse_size};
+
+/// Configuration, limits, modules.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ScriptArgs {
+    /// A configuration variable of the script, with a TOML value (other text is taken as it stands)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = ConfigValue::from_argument)]
+    pub config: Vec<(String, ConfigValue)>,
+
+    /// Where scripts and modules are looked for before those that ship; `;` separates several
+    #[arg(long, value_name = "DIR", visible_alias = "lua-path")]
+    pub module_directory: Vec<String>,
+
+    /// Memory that a script may use; 0 is no limit [default: 8M]
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub memory_limit: Option<usize>,
+
+    /// Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]
+    #[arg(long, value_name = "N")]
+    pub instruction_limit: Option<u64>,
+
+    /// Longest payload or message that a script may make; 0 is no limit [default: 63K]
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub output_limit: Option<usize>,
+
+    /// Headers that a message doesn't have read as nil instead of as an empty string
+    #[arg(long)]
+    pub strict_nil: bool,
+}
+
+impl ScriptArgs {
+    /// What a script is run with: the command line wins over the section.
+    ///
+    /// # Errors
+    /// When the script is not found.
+    pub fn settings(&self, script: &Path, section: &Section, kind: Kind) -> Result<Settings, Failure> {
+        let script = Script::find(script, &self.modules(section), kind)?;
+        Ok(self.settings_of(script, section, kind))
+    }
+
+    /// The same for a script that has been read.
+    pub fn settings_of(&self, script: Script, section: &Section, kind: Kind) -> Settings {
+        let default = Limits::default();
+        let limits = Limits {
+            memory: self.memory_limit.or(section.memory).unwrap_or(default.memory),
+            instructions: self.instruction_limit.or(section.instructions).unwrap_or(default.instructions),
+            output: self.output_limit.or(section.output).unwrap_or(default.output),
+        };
+        let mut config = section.config.clone();
+        config.extend(self.config.iter().cloned());
+        let stem = script.name.strip_suffix(".lua").unwrap_or(&script.name);
+        let name = section.name.as_deref().unwrap_or(stem).as_bytes().to_vec();
+        let identity = Identity { kind, name, hostname: hostname(), pid: std::process::id() as i32 };
+        let modules = self.modules(section);
+        Settings { script, limits, config, modules, strict_nil: self.strict_nil, identity }
+    }
+
+    fn modules(&self, section: &Section) -> ModulePath {
+        let items: Vec<String> = self.module_directory.iter().chain(&section.module_directory).cloned().collect();
+        ModulePath::new(&items)
+    }
+}
+
+/// The script of a program that runs one, or a chain.
+pub fn named_script(option: &[PathBuf], section: &Section, example: &str) -> Result<Vec<PathBuf>, Failure> {
+    match (option, &section.filename) {
+        ([], None) => {
+            Err(Failure::usage(format!("which script? Name it: {example}, --lua ./mine.lua, or --config-file")))
+        }
+        ([], Some(filename)) => Ok(vec![filename.clone()]),
+        (scripts, _) => Ok(scripts.to_vec()),
+    }
+}
