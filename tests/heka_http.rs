@@ -209,16 +209,17 @@ fn the_source_resumes_behind_what_was_delivered() {
     assert_eq!(requests.try_iter().map(|request| request.body).collect::<Vec<_>>(), ["four\n"]);
 
     // Stopped while the server is down: what it has is committed, the rest comes again.
-    let (port, requests) = server(&["200", "503"]);
+    let (busy, tried) = server(&["200", "503"]);
     work.append("app.log", "five\nsix\n");
-    let run = work.start(&format!(
-        "heka-tail --checkpoint c --commit sink app.log | heka-http --checkpoint c --url http://127.0.0.1:{port}/ 2> err"
+    let mut run = work.start(&format!(
+        "heka-tail --checkpoint c --commit sink app.log | heka-http --checkpoint c --url http://127.0.0.1:{busy}/ 2> err"
     ));
-    eventually("a retry", || requests.try_iter().any(|request| request.body == "six\n"));
+    eventually("a retry", || tried.try_iter().any(|request| request.body == "six\n"));
     run.signal("-TERM");
-    drop(run);
+    run.wait(Duration::from_secs(10));
+    assert!(String::from_utf8_lossy(&work.read("err")).contains("stopped before everything was delivered"));
     work.sh(&pipeline).ok();
-    let _ = port;
+    assert_eq!(requests.try_iter().map(|request| request.body).collect::<Vec<_>>(), ["six\n"]);
 }
 
 #[test]

@@ -81,6 +81,19 @@ fn a_section_of_a_hekad_toml_runs_as_it_stands() {
     work.sh("heka-sandbox day.hpb > out").fails(2, "which script?");
 }
 
+#[test]
+fn a_signer_is_looked_for_and_its_signature_left_to_others() {
+    let work = workdir();
+    stream(&work, "plain.hpb", 0, 3);
+    work.write(
+        "hekad.toml",
+        "[demo]\ntype = \"SandboxFilter\"\nfilename = \"counter.lua\"\nmessage_signer = \"ops\"\n",
+    );
+    let run = work.sh("heka-sandbox --config-file hekad.toml plain.hpb");
+    assert_eq!(payloads(&run.stdout), ["0 messages in the last minute; total=0"]);
+    assert!(run.stderr.contains("message_signer: frames are taken at their word"), "{}", run.stderr);
+}
+
 /// Everything that a filter wrote, without what is made up for each message.
 fn aggregates(stream: &[u8]) -> Vec<(i64, String)> {
     messages(stream)

@@ -230,3 +230,16 @@ fn statistics_come_at_the_end_and_on_request() {
     tail.signal("-USR1");
     assert!(tail.stderr_line().contains("\"messages_out\":2"));
 }
+
+#[test]
+fn a_checkpoint_near_the_beginning_of_a_file_is_resumed() {
+    let dir = Workdir::new();
+    dir.write("app.log", "one\ntwo\nthree\n");
+    // Only the first message is delivered, of a file that is shorter than what identifies it.
+    let tail = "heka-tail --checkpoint c --commit sink app.log";
+    dir.sh(&format!("{tail} > all.hpb; heka-match --max-count 1 'Payload == \"one\"' all.hpb > first.hpb")).ok();
+    dir.sh("heka-cat --checkpoint c first.hpb > /dev/null").ok();
+    assert_eq!(dir.sh(&format!("{tail} | heka-cat --format payload")).ok().text(), "two\nthree\n");
+    dir.sh("gzip -k app.log && mv app.log.gz app.log").ok();
+    assert_eq!(dir.sh(&format!("{tail} | heka-cat --format payload")).ok().text(), "two\nthree\n");
+}

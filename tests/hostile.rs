@@ -225,7 +225,8 @@ fn objects_of_one_kind_are_not_taken_for_another() {
         "require 'circular_buffer' local b = circular_buffer.new(2, 1, 1) b:add(1e300, 1, 1) b:add(-1e300, 1, 1) b:add(0/0, 1, 1) b:get(1/0, 1)",
         "require 'circular_buffer' local b = circular_buffer.new(2, 1, 1) pcall(b.fromstring, b, '1e30 1 1 1') output(b) b:add(1, 1, 1)",
         "require 'circular_buffer' local b = circular_buffer.new(2, 1, 1, true) pcall(b.fromstring, b, '-5 1 1 1 9e99 1') output(b:format('cbufd'))",
-        "require 'struct' pcall(struct.unpack, 'c0', 'x') pcall(struct.unpack, 'i32', 'x', 1e300) pcall(struct.pack, 'i99', 1) pcall(struct.size, string.rep('c99999999', 99))",
+        "require 'circular_buffer' local b = circular_buffer.new(2, 1, 86400) pcall(b.fromstring, b, '-1e30 1 1 1') b:add(1e300, 1, 1) b:compute('sum', 1, -1e300, 1e300) output(b)",
+        "require 'struct' pcall(struct.unpack, 'b', 'x', -1e300) pcall(struct.unpack, 'c0', 'x') pcall(struct.unpack, 'i32', 'x', 1e300) pcall(struct.pack, 'i99', 1) pcall(struct.size, string.rep('c99999999', 99))",
         "require 'sax' pcall(sax.window.new, 1e300, 2, 2) pcall(sax.word.new, {}, 1, 2)",
         "decode_message(read_message and string.rep('\\0', 30) or '')",
     ] {

@@ -4,7 +4,7 @@
 //! host (tables are read without metamethods), so there is one reference at a time. Errors are raised when nothing
 //! is left that needs a destructor (see [`super::raw`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{c_int, c_void};
 use std::io::Write as _;
 use std::rc::Rc;
@@ -86,7 +86,7 @@ pub struct Host {
     pub clock: Option<i64>,
     pub json: super::native::JsonConfig,
     /// Tables that are being written, so that none is written within itself.
-    pub tables: Vec<*const c_void>,
+    pub tables: HashSet<*const c_void>,
     /// For native functions, within one call.
     pub scratch: Vec<u8>,
     pub numbers: Vec<(f64, bool)>,
@@ -122,7 +122,7 @@ impl Host {
             inject_limit: 0,
             clock: None,
             json: Default::default(),
-            tables: Vec::new(),
+            tables: HashSet::new(),
             scratch: Vec::new(),
             numbers: Vec::new(),
             error: String::new(),

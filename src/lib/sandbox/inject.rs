@@ -78,10 +78,9 @@ unsafe fn put_table(state: State, table: c_int, host: *mut Host, depth: usize) {
     // SAFETY: the host is borrowed only where nothing raises; `lua_next` is given the key that it left.
     unsafe {
         let address = ffi::lua_topointer(state, table);
-        if depth == MAX_DEPTH || (*host).tables.contains(&address) || ffi::lua_checkstack(state, 6) == 0 {
+        if depth == MAX_DEPTH || !(*host).tables.insert(address) || ffi::lua_checkstack(state, 6) == 0 {
             raise(state, "table contains an internal or circular reference");
         }
-        (*host).tables.push(address);
         if record::is_record(state, table) {
             record::fill(state, table, host);
         }

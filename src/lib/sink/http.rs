@@ -137,8 +137,13 @@ impl HttpSink {
         if self.collected > 0 {
             let body = std::mem::take(&mut self.body);
             let frames = std::mem::take(&mut self.frames);
-            self.deliver(&body, &frames, self.collected)?;
+            let delivered = self.deliver(&body, &frames, self.collected);
             (self.body, self.frames) = (body, frames);
+            if let Err(failure) = delivered {
+                // What came before is not sent again.
+                self.save()?;
+                return Err(failure);
+            }
         }
         self.commit()?;
         self.body.clear();

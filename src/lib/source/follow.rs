@@ -493,8 +493,14 @@ impl Stream {
                 if (inode == position.inode) != same_inode || !content.file().metadata()?.is_file() {
                     continue;
                 }
+                // What identifies the file may reach further than what is done of it.
+                let mut head = vec![0; position.head as usize];
+                let read = Content::open(candidate).and_then(|mut content| content.read_exact(&mut head));
+                if read.is_err() || !position.fits(&head) {
+                    continue;
+                }
                 self.adopt(content, position.base)?;
-                if self.seek(position.offset).unwrap_or(false) && position.fits(&self.head) {
+                if self.seek(position.offset).unwrap_or(false) {
                     return Ok(());
                 }
             }

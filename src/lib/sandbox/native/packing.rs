@@ -193,7 +193,7 @@ unsafe extern "C-unwind" fn unpack(state: State) -> c_int {
         let mut format = Format::new(check_bytes(state, 1));
         let text = check_bytes(state, 2);
         let start = ffi::luaL_optnumber(state, 3, 1.0) as i64;
-        let mut at = usize::try_from(start - 1).unwrap_or(usize::MAX);
+        let mut at = usize::try_from(start.saturating_sub(1)).unwrap_or(usize::MAX);
         ffi::lua_settop(state, 2);
         while let Some(item) = format.next(at.min(MAX_SIZE)) {
             let (item, before) = item.unwrap_or_else(|message| raise(state, message));

@@ -356,8 +356,8 @@ unsafe extern "C-unwind" fn compute(state: State) -> c_int {
         let column = check_column(state, 3, &buffer);
         let (start, end) = check_range(state, 4, &buffer);
         let computed = buffer.range(column, start, end).map(|values| function.compute(values));
-        let charged = ((end - start) / buffer.head.seconds).max(0) as usize;
-        charge(state, charged * 2);
+        let rows = ((end - start) / buffer.head.seconds).max(0) as usize;
+        charge(state, rows.min(buffer.head.rows) * 2);
         match computed {
             Some((value, count)) => {
                 ffi::lua_pushnumber(state, value);

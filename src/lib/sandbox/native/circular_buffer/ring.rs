@@ -68,6 +68,12 @@ pub const fn values_offset(columns: usize) -> usize {
     (size_of::<Head>() + columns * size_of::<Column>()).next_multiple_of(8)
 }
 
+/// A time without its fraction. Far away ones are cut, so that nothing overflows.
+pub fn whole_seconds(seconds: f64) -> i64 {
+    const FARTHEST: f64 = 1e15;
+    seconds.clamp(-FARTHEST, FARTHEST) as i64
+}
+
 impl Buffer<'_> {
     /// # Safety
     /// `head` is a buffer that `new` or `from_string` wrote; it stays reachable, and there is one `Buffer` of it at a
@@ -92,7 +98,7 @@ impl Buffer<'_> {
 
     /// The start of the row that a time belongs to.
     pub fn row_time(&self, ns: f64) -> i64 {
-        let seconds = (ns / NS) as i64;
+        let seconds = whole_seconds(ns / NS);
         seconds - seconds % self.head.seconds
     }
 

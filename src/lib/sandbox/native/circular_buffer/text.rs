@@ -10,7 +10,7 @@ use super::super::super::number;
 use super::super::super::raw::{State, raise};
 use super::super::class::put_quoted;
 use super::notes::{clear_deltas, each_annotation, each_delta, note_delta};
-use super::ring::{Buffer, Head, text_of};
+use super::ring::{Buffer, Head, text_of, whole_seconds};
 use super::{check_arguments, this};
 
 /// An absolute stack index.
@@ -189,7 +189,7 @@ pub unsafe extern "C-unwind" fn from_string(state: State) -> c_int {
         if row < 0.0 || row as usize >= buffer.head.rows {
             raise(state, "fromstring() invalid row");
         }
-        buffer.head.newest = newest as i64;
+        buffer.head.newest = whole_seconds(newest);
         buffer.head.newest_row = row as usize;
         for (place, cell) in buffer.values.iter_mut().enumerate() {
             let Some(Some(value)) = numbers.next() else {
@@ -207,7 +207,7 @@ pub unsafe extern "C-unwind" fn from_string(state: State) -> c_int {
             let Some(time) = time else { raise(state, "fromstring() invalid delta") };
             for column in 0..buffer.head.columns {
                 let Some(Some(value)) = numbers.next() else { raise(state, "fromstring() invalid delta") };
-                note_delta(state, &buffer, time as i64, column, value, true);
+                note_delta(state, &buffer, whole_seconds(time), column, value, true);
             }
         }
         0
