@@ -19,7 +19,7 @@ local cbufd = require "cbufd"
 local chart = require "chart"
 local cjson = require "cjson"
 require "math"
-require "table"
+local sorted_keys = require "util".sorted_keys
 
 local enable_delta = read_config("enable_delta") or false
 chart.preservation_version()
@@ -67,10 +67,7 @@ function process_message()
 end
 
 function timer_event(ns)
-    local names = {}
-    for name in pairs(data) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do
+    for _, name in ipairs(sorted_keys(data)) do
         local buffer = data[name]
         local text = chart.detect(ns, name, buffer)
         if text then alert.queue(ns, text) end

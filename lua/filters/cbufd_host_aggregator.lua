@@ -18,7 +18,7 @@ require "circular_buffer"
 local cbufd = require "cbufd"
 local chart = require "chart"
 local cjson = require "cjson"
-require "table"
+local sorted_keys = require "util".sorted_keys
 
 local max_hosts = read_config("max_hosts") or error("max_host configuration must be specified")
 local rows = read_config("rows") or error("rows configuration must be specified")
@@ -101,10 +101,7 @@ function process_message()
 end
 
 function timer_event(ns)
-    local names = {}
-    for name in pairs(graphs) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do
+    for _, name in ipairs(sorted_keys(graphs)) do
         for _, graph in ipairs(graphs[name]) do
             inject_payload("cbuf", name .. " (" .. graph.name .. ")",
                 '{"options":{"stackedGraph":true,"fillGraph":true}}\n', graph.buffer)

@@ -11,7 +11,7 @@ Example
 Injects an alert for hosts that are down, and a payload of type json named "heartbeat" with the state of all.
 --]]
 
-require "table"
+local sorted_keys = require "util".sorted_keys
 local alert = require "alert"
 local cjson = require "cjson"
 
@@ -36,10 +36,7 @@ end
 
 function timer_event(ns)
     local now = ns / 1e6
-    local names = {}
-    for name in pairs(hosts) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do
+    for _, name in ipairs(sorted_keys(hosts)) do
         local host = hosts[name]
         if now - host.last_heartbeat > timeout then
             host.status = "down"

@@ -12,7 +12,7 @@ it; one that came with several types is a mismatch.
 --]]
 
 require "string"
-require "table"
+local sorted_keys = require "util".sorted_keys
 
 local by_type = read_config("layout") == "type"
 local types = { [0] = "string", "string", "number", "number", "bool" }
@@ -47,10 +47,7 @@ function process_message()
 end
 
 local function each_child(node, each)
-    local names = {}
-    for name in pairs(node.children) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do each(name, node.children[name]) end
+    for _, name in ipairs(sorted_keys(node.children)) do each(name, node.children[name]) end
 end
 
 local function add_fields(node, indent)

@@ -15,7 +15,7 @@ require "circular_buffer"
 local alert = require "alert"
 local anomaly = require "anomaly"
 local cjson = require "cjson"
-require "table"
+local sorted_keys = require "util".sorted_keys
 
 local config = anomaly.parse_config(read_config("anomaly_config") or 'mww_nonparametric("DEFAULT", 1, 5, 10, 0.7)')
 local an_hour = 3600e9
@@ -69,10 +69,7 @@ function process_message()
 end
 
 function timer_event(ns)
-    local names = {}
-    for name in pairs(plugins) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do
+    for _, name in ipairs(sorted_keys(plugins)) do
         local plugin = plugins[name]
         if not reported[name] then
             plugins[name] = nil

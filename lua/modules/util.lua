@@ -5,6 +5,7 @@ Small things with tables.
         puts the values of nested tables into `fields`, under their keys joined by the separator ("." unless given); a
         table at max_depth becomes its JSON text
     behead_array(place, array)    removes what is before that place
+    sorted_keys(t)                an array of the keys, in order
 
 Example
     local fields = {}
@@ -12,6 +13,7 @@ Example
 --]]
 
 local cjson = require "cjson"
+local sort = require "table".sort
 local pairs, tostring, type = pairs, tostring, type
 
 local M = {}
@@ -39,6 +41,13 @@ end
 function M.behead_array(place, array)
     local count = #array
     for at = 1, count do array[at] = array[at + place - 1] end
+end
+
+function M.sorted_keys(t)
+    local keys = {}
+    for key in pairs(t) do keys[#keys + 1] = key end
+    sort(keys)
+    return keys
 end
 
 return M

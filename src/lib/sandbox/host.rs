@@ -85,6 +85,7 @@ pub struct Host {
     /// What time it is for what is injected; the machine's clock when there is none.
     pub clock: Option<i64>,
     pub json: super::native::JsonConfig,
+    pub keys: encode::Keys,
     /// Tables that are being written, so that none is written within itself.
     pub tables: HashSet<*const c_void>,
     /// For native functions, within one call.
@@ -122,6 +123,7 @@ impl Host {
             inject_limit: 0,
             clock: None,
             json: Default::default(),
+            keys: Default::default(),
             tables: HashSet::new(),
             scratch: Vec::new(),
             numbers: Vec::new(),

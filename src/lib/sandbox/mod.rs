@@ -142,6 +142,7 @@ impl Sandbox {
         sandbox.lua.protect(|state| unsafe {
             environment::open(state, host.cast());
             host::register(state, host.cast(), kind);
+            (*host).keys = encode::make_keys(state);
             lpeg::register(state);
             (*budget).watch(state);
         })?;

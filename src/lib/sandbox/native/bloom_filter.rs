@@ -11,7 +11,7 @@ use super::super::host::{Host, check_bytes};
 use super::super::number;
 use super::super::raw::State;
 use super::class::{Class, check_integer, check_object, new_object, put_quoted};
-use super::{Key, check_count, push_library};
+use super::{Key, check_count, push_maker};
 
 static CLASS: Class = Class {
     name: c"bloom_filter",
@@ -52,11 +52,7 @@ unsafe fn parts<'a>(filter: *mut Filter) -> (&'a mut Filter, &'a mut [u8]) {
 /// See [`super::open`].
 pub unsafe fn open(state: State, host: *mut c_void) -> &'static CStr {
     // SAFETY: leaves one value.
-    unsafe {
-        push_library(state, host, &[]);
-        CLASS.push_function(state, new, host);
-        ffi::lua_setfield(state, -2, c"new".as_ptr());
-    }
+    unsafe { push_maker(state, host, &CLASS, new) };
     c"bloom_filter"
 }
 

@@ -13,7 +13,7 @@ use xxhash_rust::xxh64::xxh64;
 use super::super::host::{Host, check_bytes};
 use super::super::raw::{State, raise};
 use super::class::{Class, check_integer, check_object, new_object, put_quoted};
-use super::{Key, check_count, push_library};
+use super::{Key, check_count, push_maker};
 
 static CLASS: Class = Class {
     name: c"cuckoo_filter",
@@ -59,11 +59,7 @@ unsafe fn parts<'a>(filter: *mut Filter) -> (&'a mut Filter, &'a mut [Bucket]) {
 /// See [`super::open`].
 pub unsafe fn open(state: State, host: *mut c_void) -> &'static CStr {
     // SAFETY: leaves one value.
-    unsafe {
-        push_library(state, host, &[]);
-        CLASS.push_function(state, new, host);
-        ffi::lua_setfield(state, -2, c"new".as_ptr());
-    }
+    unsafe { push_maker(state, host, &CLASS, new) };
     c"cuckoo_filter"
 }
 

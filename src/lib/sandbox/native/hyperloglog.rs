@@ -11,7 +11,7 @@ use mlua::ffi;
 use super::super::host::{Host, check_bytes};
 use super::super::raw::{State, raise};
 use super::class::{Class, check_object, new_object, put_quoted};
-use super::{Key, check_count, push_library};
+use super::{Key, check_count, push_maker};
 
 static CLASS: Class = Class {
     name: c"hyperloglog",
@@ -133,9 +133,7 @@ fn murmur64a(key: &[u8], seed: u64) -> u64 {
 pub unsafe fn open(state: State, host: *mut c_void) -> &'static CStr {
     // SAFETY: leaves one value.
     unsafe {
-        push_library(state, host, &[]);
-        CLASS.push_function(state, new, host);
-        ffi::lua_setfield(state, -2, c"new".as_ptr());
+        push_maker(state, host, &CLASS, new);
         CLASS.push_function(state, count, host);
         ffi::lua_setfield(state, -2, c"count".as_ptr());
     }

@@ -69,6 +69,16 @@ unsafe fn push_library(state: State, host: *mut c_void, functions: &[(&CStr, Fun
     }
 }
 
+/// Pushes a library that makes objects of a class: a table with `new`.
+unsafe fn push_maker(state: State, host: *mut c_void, class: &'static class::Class, new: Function) {
+    // SAFETY: leaves one value.
+    unsafe {
+        ffi::lua_createtable(state, 0, 2);
+        class.push_function(state, new, host);
+        ffi::lua_setfield(state, -2, c"new".as_ptr());
+    }
+}
+
 /// A key of a filter or a counter: a string's bytes, or those of a number.
 enum Key<'a> {
     Text(&'a [u8]),

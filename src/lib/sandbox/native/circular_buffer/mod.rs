@@ -18,7 +18,7 @@ use mlua::ffi;
 use super::super::host::{Host, check_bytes};
 use super::super::raw::{self, State, raise};
 use super::class::{Class, check_integer, check_object, new_object};
-use super::push_library;
+use super::push_maker;
 use notes::{ANNOTATIONS, clear_deltas, note_delta};
 use ring::{Aggregation, Buffer, Column, Head, NAME, NS, UNIT, put_text, text_of, values_offset};
 use statistics::{Function, rank_sum_test};
@@ -53,9 +53,7 @@ static CLASS: Class = Class {
 pub unsafe fn open(state: State, host: *mut c_void) -> &'static CStr {
     // SAFETY: leaves one value.
     unsafe {
-        push_library(state, host, &[]);
-        CLASS.push_function(state, new, host);
-        ffi::lua_setfield(state, -2, c"new".as_ptr());
+        push_maker(state, host, &CLASS, new);
         raw::push_bytes(state, b"1.0.0");
         ffi::lua_setfield(state, -2, c"_VERSION".as_ptr());
     }
