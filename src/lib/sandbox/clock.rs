@@ -196,7 +196,7 @@ mod tests {
     const SECOND: i64 = 1_000_000_000;
 
     fn ticks(ticker: &mut Ticker, second: i64) -> Vec<i64> {
-        let due = ticker.message(second * SECOND);
+        let due = ticker.message(second.saturating_mul(SECOND));
         let ticks: Vec<i64> = std::iter::from_fn(|| ticker.due().map(|ns| ns / SECOND)).collect();
         assert!(due || ticks.is_empty());
         ticks
