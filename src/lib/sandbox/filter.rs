@@ -346,12 +346,11 @@ impl Stage for FilterStage {
             if self.ticker.message(view.timestamp()) {
                 self.tick(out)?;
             }
-            if let Some(cursor) = &cursor {
-                self.taken.advance(cursor);
+            match &cursor {
+                Some(cursor) if self.state.is_some() => self.taken.advance(cursor),
                 // A message that goes through carries its own, once it is out.
-                if self.state.is_none() && !self.options.pass {
-                    self.released.advance(cursor);
-                }
+                Some(cursor) if !self.options.pass => self.released.advance(cursor),
+                _ => {}
             }
             let signed = self.options.signer.as_ref().is_none_or(|name| header.signer == Some(name));
             if signed && self.options.matcher.as_ref().is_none_or(|matcher| matcher.matches(&view)) {
