@@ -22,6 +22,24 @@ function process_message()
 end
 LUA
 
+# What the row above consists of: reading the input, four reads, and a message of constants.
+cat > "$work/reads.lua" <<'LUA'
+function process_message()
+    read_message("Timestamp")
+    read_message("Fields[http_user_agent]")
+    read_message("Fields[status]")
+    read_message("Fields[request]")
+    return 0
+end
+LUA
+cat > "$work/constant.lua" <<'LUA'
+local m = { Type = "x", Timestamp = 1e9, Payload = "p", Fields = { status = 1, request = "GET" } }
+function process_message()
+    inject_message(m)
+    return 0
+end
+LUA
+
 row() { # what, wanted, command
     local what=$1 wanted=$2 best=999999 user system
     shift 2
@@ -39,6 +57,8 @@ row "heka-cat -c (reading alone)" "-" heka-cat -c "$work/day.hpb"
 row "the tutorial's counter, --ticker 60" "4" heka-sandbox --lua tests/scripts/tutorial/counter.lua --ticker 60 "$work/day.hpb"
 row "http_status, --ticker 60" "1.5" heka-sandbox --lua http_status --ticker 60 "$work/day.hpb"
 row "a message for each" "0.7" heka-sandbox --lua "$work/inject.lua" "$work/day.hpb"
+row "    its four reads alone" "-" heka-sandbox --lua "$work/reads.lua" "$work/day.hpb"
+row "    a message of constants alone" "-" heka-sandbox --lua "$work/constant.lua" "$work/day.hpb"
 row "the counter, with kept state" "-" heka-sandbox --lua tests/scripts/tutorial/counter.lua --ticker 60 \
     --preserve "$work/state" "$work/day.hpb"
 cargo test --release --quiet --test many -- --nocapture | grep sandboxes:
