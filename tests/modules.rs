@@ -185,7 +185,7 @@ fn a_table_of_captures_is_injected_as_it_is() {
                  fields.more = {{ 1, 2 }}
                  if fields.host.value == 'b' then fields.request_time = 'none' end
                  inject_message(message)
-                 inject_message {{ Fields = {{ only = 1 }} }}
+                 inject_message {{ Timestamp = 7e9, Fields = {{ only = 1 }} }}
                  return 0
              end"
         )
