@@ -12,13 +12,14 @@ Example
 --]]
 
 local cjson = require "cjson"
+local replace = require "msg_interpolate".replace
 require "string"
 
 local series = read_config("series") or "series"
 local multi_series = read_config("multi_series")
 local headers = { "Type", "Payload", "Hostname", "Pid", "Logger", "Severity", "EnvVersion" }
-local is_header = {}
-for _, name in ipairs(headers) do is_header[name] = true end
+local by_name = {}
+for _, name in ipairs(headers) do by_name[name] = name end
 
 local skip = {}
 for name in string.gmatch(read_config("skip_fields") or "", "%S+") do skip[name] = true end
@@ -27,18 +28,6 @@ if read_config("exclude_base_fields") then
 end
 
 local bytes = 1
-
-local function series_name()
-    return (string.gsub(series, "%%{(.-)}", function(name)
-        local value
-        if is_header[name] then
-            value = read_message(name)
-        else
-            value = read_message("Fields[" .. name .. "]")
-        end
-        if value ~= nil then return tostring(value) end
-    end))
-end
 
 -- Calls each(name, value) for the headers and fields that are written. An array's value is all of it.
 local function each_value(each)
@@ -61,7 +50,7 @@ end
 
 function process_message()
     local time = read_message("Timestamp") / 1e6
-    local name = series_name()
+    local name = replace(series, by_name)
     local list = {}
     if multi_series then
         each_value(function(column, value)

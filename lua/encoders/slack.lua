@@ -10,11 +10,12 @@ Example
 --]]
 
 local cjson = require "cjson"
-require "string"
+local replace = require "msg_interpolate".replace
 
 local text = read_config("text") or "%{Payload}"
 local headers = {
-    Type = true, Logger = true, Hostname = true, Payload = true, EnvVersion = true, Pid = true, Severity = true, Uuid = true,
+    Type = "Type", Logger = "Logger", Hostname = "Hostname", Payload = "Payload", EnvVersion = "EnvVersion", Pid = "Pid",
+    Severity = "Severity", Uuid = "Uuid",
 }
 
 local body = {
@@ -22,15 +23,7 @@ local body = {
 }
 
 function process_message()
-    body.text = string.gsub(text, "%%{(.-)}", function(name)
-        local value
-        if headers[name] then
-            value = read_message(name)
-        else
-            value = read_message("Fields[" .. name .. "]")
-        end
-        return value ~= nil and tostring(value) or nil
-    end)
+    body.text = replace(text, headers)
     inject_payload("json", "slack", cjson.encode(body))
     return 0
 end

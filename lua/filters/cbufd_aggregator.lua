@@ -17,7 +17,6 @@ require "circular_buffer"
 local alert = require "alert"
 local cbufd = require "cbufd"
 local chart = require "chart"
-local cjson = require "cjson"
 require "math"
 local sorted_keys = require "util".sorted_keys
 
@@ -28,8 +27,8 @@ chart.preservation_version()
 data = {}
 
 local function make(name, header)
-    local ok, info = pcall(cjson.decode, header)
-    if not ok or type(info) ~= "table" or type(info.column_info) ~= "table" then return nil end
+    local info = cbufd.read_header(header)
+    if not info then return nil end
     local made, buffer = pcall(circular_buffer.new, info.rows, info.columns, info.seconds_per_row, enable_delta)
     if not made or #info.column_info ~= info.columns then return nil end
     for column, described in ipairs(info.column_info) do
@@ -52,15 +51,8 @@ function process_message()
     local _, columns = buffer:get_configuration()
     for _, row in ipairs(delta) do
         for column = 1, math.min(columns, #row) do
-            local value = row[column]
-            if value == value then
-                local _, _, aggregation = buffer:get_header(column)
-                if aggregation == "sum" then
-                    buffer:add(row.time, column, value)
-                elseif aggregation ~= "none" then
-                    buffer:set(row.time, column, value)
-                end
-            end
+            local _, _, aggregation = buffer:get_header(column)
+            cbufd.apply(buffer, row.time, column, row[column], aggregation)
         end
     end
     return 0

@@ -17,7 +17,6 @@ Injects payloads of type cbuf named "PAYLOAD (COLUMN)".
 require "circular_buffer"
 local cbufd = require "cbufd"
 local chart = require "chart"
-local cjson = require "cjson"
 local sorted_keys = require "util".sorted_keys
 
 local max_hosts = read_config("max_hosts") or error("max_host configuration must be specified")
@@ -64,8 +63,8 @@ local function column_of(name, ns)
 end
 
 local function make(name, header)
-    local ok, info = pcall(cjson.decode, header)
-    if not ok or type(info) ~= "table" or type(info.column_info) ~= "table" then return nil end
+    local info = cbufd.read_header(header)
+    if not info then return nil end
     local list = {}
     for place, described in ipairs(info.column_info) do
         local made, buffer = pcall(circular_buffer.new, rows, max_hosts, info.seconds_per_row)
@@ -87,14 +86,7 @@ function process_message()
 
     for _, row in ipairs(delta) do
         for place, graph in ipairs(list) do
-            local value = row[place]
-            if value and value == value then
-                if graph.aggregation == "sum" then
-                    graph.buffer:add(row.time, column, value)
-                elseif graph.aggregation ~= "none" then
-                    graph.buffer:set(row.time, column, value)
-                end
-            end
+            cbufd.apply(graph.buffer, row.time, column, row[place], graph.aggregation)
         end
     end
     return 0

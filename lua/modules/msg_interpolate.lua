@@ -7,6 +7,10 @@ Replaces each %{X}: by the header Type, Hostname, Pid, UUID, Logger, EnvVersion 
 the date in that strftime format (of the seconds since 1970, or now). What is none of these stays as it is. The second
 result is how many there were.
 
+    replace(text, headers [, otherwise])
+
+The same with a table of names and the headers that they stand for; what is neither is what otherwise(name) gives.
+
 Example
     interpolate_from_msg("%{Hostname}-%{%Y.%m.%d}", read_message("Timestamp") / 1e9)
 --]]
@@ -27,17 +31,23 @@ local longest_format = 64
 
 local M = {}
 
-function M.interpolate_from_msg(text, seconds)
+local function read(name, names)
+    if names[name] then return read_message(names[name]) end
+    return read_message("Fields[" .. name .. "]")
+end
+
+function M.replace(text, names, otherwise)
     return gsub(text, "%%{(.-)}", function(name)
-        local value
-        if headers[name] then
-            value = read_message(headers[name])
-        else
-            value = read_message("Fields[" .. name .. "]")
-        end
+        local value = read(name, names)
         if value ~= nil then return tostring(value) end
+        return otherwise and otherwise(name)
+    end)
+end
+
+function M.interpolate_from_msg(text, seconds)
+    return M.replace(text, headers, function(name)
         if #name <= longest_format and find(name, "%", 1, true) then
-            value = date(name, seconds and floor(seconds))
+            local value = date(name, seconds and floor(seconds))
             if type(value) == "string" and value ~= name then return value end
         end
     end)

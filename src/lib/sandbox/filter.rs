@@ -120,11 +120,6 @@ impl FilterStage {
         })
     }
 
-    /// Whether the script was terminated.
-    pub fn terminated(&self) -> bool {
-        self.sandbox.is_none()
-    }
-
     /// Gives the script a message that it is to see.
     #[inline]
     fn process(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<(), Failure> {
@@ -216,8 +211,8 @@ impl FilterStage {
     }
 
     /// Passes an input frame on. With kept state its cursor waits until the state is saved.
-    fn pass(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<(), Failure> {
-        if self.state.is_none() || frame.header().cursor().is_none() {
+    fn pass(&mut self, frame: &Frame<'_>, has_cursor: bool, out: &mut Output) -> Result<(), Failure> {
+        if self.state.is_none() || !has_cursor {
             return out.push(frame.raw());
         }
         let cursor = self.released.pop();
@@ -358,7 +353,7 @@ impl Stage for FilterStage {
             }
         }
         if self.options.pass {
-            self.pass(frame, out)?;
+            self.pass(frame, cursor.is_some(), out)?;
         }
         if self.state.is_some() {
             self.until_look -= 1;

@@ -161,14 +161,9 @@ unsafe fn put_json(state: State, value: c_int, host: *mut Host, depth: usize) {
 fn put_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for &byte in text {
-        match byte {
-            b'"' | b'\\' | b'/' => out.extend_from_slice(&[b'\\', byte]),
-            8 => out.extend_from_slice(b"\\b"),
-            9 => out.extend_from_slice(b"\\t"),
-            10 => out.extend_from_slice(b"\\n"),
-            12 => out.extend_from_slice(b"\\f"),
-            13 => out.extend_from_slice(b"\\r"),
-            _ => out.push(byte),
+        match native::short_escape(byte) {
+            Some(letter) => out.extend_from_slice(&[b'\\', letter]),
+            None => out.push(byte),
         }
     }
     out.push(b'"');

@@ -81,7 +81,6 @@ pub struct Usage {
 /// One script, loaded.
 pub struct Sandbox {
     lua: Lua,
-    state: State,
     process: c_int,
     /// `LUA_NOREF` without one.
     timer: c_int,
@@ -126,7 +125,6 @@ impl Sandbox {
         let kind = settings.identity.kind;
         let host = Box::into_raw(Box::new(host));
         let mut sandbox = Sandbox {
-            state: lua.state,
             lua,
             process: ffi::LUA_NOREF,
             timer: ffi::LUA_NOREF,
@@ -163,7 +161,7 @@ impl Sandbox {
         let called = self.call(entry, 0, |_| 0);
         // The text is not needed any more.
         // SAFETY: the reference is ours, and used no more.
-        unsafe { ffi::luaL_unref(self.state, ffi::LUA_REGISTRYINDEX, entry) };
+        unsafe { ffi::luaL_unref(self.lua.state, ffi::LUA_REGISTRYINDEX, entry) };
         called?;
         self.process = self.lua.global_function("process_message")?.unwrap_or(ffi::LUA_NOREF);
         self.timer = self.lua.global_function("timer_event")?.unwrap_or(ffi::LUA_NOREF);
@@ -183,9 +181,9 @@ impl Sandbox {
         // SAFETY: a push of a reference that is there, arguments that are numbers and flags, and a protected call.
         // Nothing outside of it can raise: nothing allocates.
         let status = unsafe {
-            ffi::lua_rawgeti(self.state, ffi::LUA_REGISTRYINDEX, function as i64);
-            let count = push_arguments(self.state);
-            ffi::lua_pcall(self.state, count, results, 0)
+            ffi::lua_rawgeti(self.lua.state, ffi::LUA_REGISTRYINDEX, function as i64);
+            let count = push_arguments(self.lua.state);
+            ffi::lua_pcall(self.lua.state, count, results, 0)
         };
         let used = self.budget.used();
         self.usage.max_instructions = self.usage.max_instructions.max(used);
@@ -270,10 +268,11 @@ impl Sandbox {
     fn answer(&mut self) -> Result<Outcome, String> {
         // SAFETY: two results are on the stack; reading them converts nothing.
         let (status, kind, words) = unsafe {
-            let status = (ffi::lua_type(self.state, -2) == ffi::LUA_TNUMBER).then(|| ffi::lua_tonumber(self.state, -2));
-            let words = raw::string(self.state, -1).map(|text| String::from_utf8_lossy(text).into_owned());
-            let kind = ffi::lua_type(self.state, -1);
-            ffi::lua_settop(self.state, 0);
+            let status =
+                (ffi::lua_type(self.lua.state, -2) == ffi::LUA_TNUMBER).then(|| ffi::lua_tonumber(self.lua.state, -2));
+            let words = raw::string(self.lua.state, -1).map(|text| String::from_utf8_lossy(text).into_owned());
+            let kind = ffi::lua_type(self.lua.state, -1);
+            ffi::lua_settop(self.lua.state, 0);
             (status, kind, words)
         };
         self.collect();

@@ -50,7 +50,7 @@ impl Sandbox {
             error: None,
         };
         let _ = writeln!(walk.out, "{}{version} then return end", String::from_utf8_lossy(GUARD));
-        let state = self.state;
+        let state = self.lua.state;
         let error = self.without_limits(|_| {
             // SAFETY: the walk outlives the call, and nothing in it is dropped by an error that leaves it.
             unsafe {

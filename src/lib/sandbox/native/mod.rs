@@ -19,7 +19,7 @@ use std::ffi::{CStr, c_int, c_void};
 use mlua::ffi;
 
 pub use circular_buffer::format_name as circular_buffer_format;
-pub use cjson::Config as JsonConfig;
+pub use cjson::{Config as JsonConfig, short_escape};
 pub use class::{class_of, put_quoted};
 pub use patterns::set as set_patterns;
 

@@ -141,15 +141,30 @@ unsafe fn check_arguments(state: State, least: c_int, most: c_int) {
     }
 }
 
+/// What `add` and `set` are given.
+struct Change<'a> {
+    buffer: Buffer<'a>,
+    time: i64,
+    column: usize,
+    value: f64,
+}
+
+unsafe fn check_change<'a>(state: State) -> Change<'a> {
+    // SAFETY: see `this`; reads arguments, or raises.
+    unsafe {
+        check_arguments(state, 4, 4);
+        let buffer = this(state);
+        let time = buffer.row_time(ffi::luaL_checknumber(state, 2));
+        let column = check_column(state, 3, &buffer);
+        Change { buffer, time, column, value: ffi::luaL_checknumber(state, 4) }
+    }
+}
+
 /// `add(ns, column, value)`
 unsafe extern "C-unwind" fn add(state: State) -> c_int {
     // SAFETY: see `this`.
     unsafe {
-        check_arguments(state, 4, 4);
-        let mut buffer = this(state);
-        let time = buffer.row_time(ffi::luaL_checknumber(state, 2));
-        let column = check_column(state, 3, &buffer);
-        let value = ffi::luaL_checknumber(state, 4);
+        let Change { mut buffer, time, column, value } = check_change(state);
         let Some(row) = buffer.row_or_advance(time) else {
             ffi::lua_pushnil(state);
             return 1;
@@ -172,11 +187,7 @@ unsafe extern "C-unwind" fn add(state: State) -> c_int {
 unsafe extern "C-unwind" fn set(state: State) -> c_int {
     // SAFETY: see `this`.
     unsafe {
-        check_arguments(state, 4, 4);
-        let mut buffer = this(state);
-        let time = buffer.row_time(ffi::luaL_checknumber(state, 2));
-        let column = check_column(state, 3, &buffer);
-        let value = ffi::luaL_checknumber(state, 4);
+        let Change { mut buffer, time, column, value } = check_change(state);
         let Some(row) = buffer.row_or_advance(time) else {
             ffi::lua_pushnil(state);
             return 1;

@@ -167,6 +167,19 @@ unsafe fn put_number(state: State, index: c_int, host: *mut Host) {
     }
 }
 
+/// The letter behind the backslash, of a byte that JSON has one for.
+pub fn short_escape(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'"' | b'\\' | b'/' => byte,
+        8 => b'b',
+        9 => b't',
+        10 => b'n',
+        12 => b'f',
+        13 => b'r',
+        _ => return None,
+    })
+}
+
 pub fn put_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let mut plain = 0;
@@ -176,14 +189,9 @@ pub fn put_string(text: &[u8], out: &mut Vec<u8>) {
         }
         out.extend_from_slice(&text[plain..place]);
         plain = place + 1;
-        match byte {
-            b'"' | b'\\' | b'/' => out.extend_from_slice(&[b'\\', byte]),
-            8 => out.extend_from_slice(b"\\b"),
-            9 => out.extend_from_slice(b"\\t"),
-            10 => out.extend_from_slice(b"\\n"),
-            12 => out.extend_from_slice(b"\\f"),
-            13 => out.extend_from_slice(b"\\r"),
-            _ => drop(write!(out, "\\u{byte:04x}")),
+        match short_escape(byte) {
+            Some(letter) => out.extend_from_slice(&[b'\\', letter]),
+            None => drop(write!(out, "\\u{byte:04x}")),
         }
     }
     out.extend_from_slice(&text[plain..]);

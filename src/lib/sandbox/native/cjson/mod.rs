@@ -10,6 +10,8 @@ use std::ffi::{CStr, c_int, c_void};
 
 use mlua::ffi;
 
+pub use encode::short_escape;
+
 use super::super::host::Host;
 use super::super::raw::{self, State};
 use super::push_library;
