@@ -23,14 +23,54 @@ _heka__tail() {
 
     case "${cmd}" in
         heka__tail)
-            opts="-f -h -V --follow --from --checkpoint --commit --splitter --delimiter --delimiter-count --delimiter-at --keep-delimiter --max-record --keep-truncated --logger --type --hostname --severity --env-version --stats --help --version"
+            opts="-f -h -V --logstream --match --priority --differentiator --translate --oldest --rescan --config --heka-journal --list --follow --from --rotate-wait --checkpoint --commit --splitter --delimiter --delimiter-count --delimiter-at --grouping --max-lines --flush-timeout --keep-delimiter --max-record --keep-truncated --logger --type --hostname --severity --env-version --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --logstream)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --match)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --priority)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --differentiator)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --translate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oldest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rescan)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --heka-journal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --from)
                     COMPREPLY=($(compgen -W "start end" -- "${cur}"))
+                    return 0
+                    ;;
+                --rotate-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --checkpoint)
@@ -42,7 +82,7 @@ _heka__tail() {
                     return 0
                     ;;
                 --splitter)
-                    COMPREPLY=($(compgen -W "token regex null heka" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "token regex group null heka" -- "${cur}"))
                     return 0
                     ;;
                 --delimiter)
@@ -55,6 +95,18 @@ _heka__tail() {
                     ;;
                 --delimiter-at)
                     COMPREPLY=($(compgen -W "start end" -- "${cur}"))
+                    return 0
+                    ;;
+                --grouping)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-lines)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --flush-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --max-record)

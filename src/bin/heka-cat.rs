@@ -13,7 +13,7 @@ use heka::pipeline::{
     self, Checkpoint, Exit, Failure, Flow, InputArgs, Output, RunOptions, Stage, Stats, StatsArgs, report_once,
 };
 use heka::sandbox::{Encoded, Encoder, Kind, ScriptArgs, Section, Terminated, prepare_process};
-use heka::source::{Cut, Records, Splitter, Tail};
+use heka::source::logstream::{Cut, Records, Splitter, Tail};
 use heka::stream::Frame;
 
 const EXAMPLES: &str = "\

@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use heka::pipeline::{self, Checkpoint, Exit, Failure, Output, StatsArgs, parse_size};
-use heka::source::{Commit, Cutting, FollowOptions, Follower, Splitter, Template, unescape};
+use heka::pipeline::{self, Checkpoint, Exit, Failure, Output, StatsArgs, parse_duration, parse_size};
+use heka::source::Template;
+use heka::source::logstream::{
+    Commit, Cutting, FollowOptions, Follower, Input, LogstreamSection, Origin, RESCAN, Selection, SelectionOptions,
+    Selector, Shape, Splitter, SplitterKind, SplitterSection, Tree, is_stdin, load_translation, unescape,
+};
 use heka::stream::DEFAULT_READ_MESSAGE;
 
 const EXAMPLES: &str = "\
@@ -19,24 +24,84 @@ Examples:
   Resume at what the sink has delivered, so that a crash anywhere loses nothing:
     heka-tail -f --checkpoint c --commit sink access.log | heka-hec --checkpoint c --ack …
 
-  Records that begin with a line of their own:
-    heka-tail --splitter regex --delimiter '\\n(# User@Host:)' --delimiter-at start slow.log | heka-cat";
+  Stack traces: lines that begin with a blank, or with \"Caused by\", belong to the line before them:
+    heka-tail -f --splitter group --grouping '^(\\s|Caused by)' app.log | heka-cat
+
+  All of a rotated log, oldest first; first see what would be read:
+    heka-tail --logstream /var/log --match 'app\\.log\\.?(?P<Seq>\\d+)?(\\.gz)?' --priority ^Seq --list
+    heka-tail --logstream /var/log --match 'app\\.log\\.?(?P<Seq>\\d+)?(\\.gz)?' --priority ^Seq | heka-cat
+
+  A stream for each host's log, named web-HOST:
+    heka-tail -f --logstream /var/log --match '(?P<Host>[^/]+)/access\\.log' --differentiator web-,Host | heka-cat
+
+  The LogstreamerInput sections of Heka's configuration, going on where hekad stopped:
+    heka-tail -f --config hekad.toml --heka-journal /var/cache/hekad/logstreamer --checkpoint c | heka-cat";
 
 /// Read files, or follow them, and make a Heka message of each record
 #[derive(Parser)]
 #[command(name = "heka-tail", version, after_help = EXAMPLES)]
 struct Args {
-    /// Files or quoted patterns; `-` is standard input, which is also read when none is given
+    /// Files or quoted patterns; `-` is standard input, which is also read when nothing else is named
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// Read the log streams below this directory: the files that `--match` selects
+    #[arg(long, value_name = "DIR", requires = "file_match", help_heading = "Log streams")]
+    logstream: Option<PathBuf>,
+
+    /// A regex for the whole path below the directory; `(?P<Name>…)` names parts of it
+    #[arg(
+        long = "match",
+        id = "file_match",
+        value_name = "REGEX",
+        requires = "logstream",
+        help_heading = "Log streams"
+    )]
+    file_match: Option<String>,
+
+    /// What orders the files of a stream: names of groups, the most important first; `^Name` is descending
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "logstream", help_heading = "Log streams")]
+    priority: Vec<String>,
+
+    /// What names a stream, and so its Logger: names of groups and other text, joined
+    #[arg(long, value_name = "PART", value_delimiter = ',', requires = "logstream", help_heading = "Log streams")]
+    differentiator: Vec<String>,
+
+    /// TOML file of numbers for the values of groups: `[NAME] value = 1`; `missing` where a group matched nothing
+    #[arg(long, value_name = "FILE", requires = "logstream", help_heading = "Log streams")]
+    translate: Option<PathBuf>,
+
+    /// Leave out files that were last changed longer ago, such as 720h [default: none; 720h with --config]
+    #[arg(long, value_name = "AGE", value_parser = parse_duration, help_heading = "Log streams")]
+    oldest: Option<Duration>,
+
+    /// Look for new files at least so often; a changed directory is noticed at once [default: 5s]
+    #[arg(long, value_name = "INTERVAL", value_parser = parse_duration, help_heading = "Log streams")]
+    rescan: Option<Duration>,
+
+    /// Read the LogstreamerInput sections of a hekad.toml, or the one named (its decoder is not run)
+    #[arg(long, value_name = "FILE[:SECTION]", help_heading = "Log streams")]
+    config: Vec<String>,
+
+    /// Where Heka kept its journals (or one of them): streams without a checkpoint go on there
+    #[arg(long, value_name = "PATH", help_heading = "Log streams")]
+    heka_journal: Option<PathBuf>,
+
+    /// Show the streams, their files in reading order, and where reading would resume; read nothing
+    #[arg(long, help_heading = "Log streams")]
+    list: bool,
 
     /// Go on at the end of the files, by name: through rename, truncation and absence
     #[arg(short, long)]
     follow: bool,
 
-    /// Where to begin a file that has no checkpoint
-    #[arg(long, value_name = "WHERE", default_value = "start")]
-    from: From,
+    /// Where to begin a file, or a log stream, that has no checkpoint [default: start]
+    #[arg(long, value_name = "WHERE")]
+    from: Option<From>,
+
+    /// After a rotation, go on to the new file when the old one has been quiet for so long
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    rotate_wait: Duration,
 
     /// Resume from this file and keep it up to date; with `--commit sink` give each sink's file
     #[arg(long, value_name = "FILE")]
@@ -46,11 +111,11 @@ struct Args {
     #[arg(long, value_name = "WHO", default_value = "source", requires = "checkpoint")]
     commit: Who,
 
-    /// How a file is cut into records
-    #[arg(long, value_name = "KIND", default_value = "token")]
-    splitter: Kind,
+    /// How a file is cut into records [default: token]
+    #[arg(long, value_name = "KIND")]
+    splitter: Option<Kind>,
 
-    /// What ends a record: a text (\n \r \t \0 \xHH are understood), or a regex with `--splitter regex`
+    /// What ends a record: a text (\n \r \t \0 \xHH are understood), or a regex with `--splitter regex` or `group`
     #[arg(long, value_name = "TEXT", default_value = "\\n", allow_hyphen_values = true)]
     delimiter: String,
 
@@ -61,6 +126,18 @@ struct Args {
     /// Where the text of a regex's group stays: at the end of a record or at the start of the next
     #[arg(long, value_name = "WHERE", default_value = "end")]
     delimiter_at: Side,
+
+    /// With `--splitter group`: a regex for the lines that belong to the line before them
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true, required_if_eq("splitter", "group"))]
+    grouping: Option<String>,
+
+    /// With `--splitter group`: most lines of a record
+    #[arg(long, value_name = "N", default_value_t = 99)]
+    max_lines: usize,
+
+    /// A record that waits for the next one's beginning (regex, group) goes out after so long
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    flush_timeout: Duration,
 
     /// Leave the delimiter in the payload, as Heka does
     #[arg(long)]
@@ -74,7 +151,7 @@ struct Args {
     #[arg(long)]
     keep_truncated: bool,
 
-    /// Header Logger [default: the file's name]
+    /// Header Logger [default: the file's name, or the stream's]
     #[arg(long, value_name = "NAME")]
     logger: Option<String>,
 
@@ -116,6 +193,8 @@ enum Kind {
     Token,
     /// At what matches a regex
     Regex,
+    /// Lines, each with those after it that belong to it
+    Group,
     /// Each read is a record
     Null,
     /// Framed Heka messages, passed on as they are
@@ -133,23 +212,22 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
-    let mut out = Output::frames()?;
-    let files = match args.files.is_empty() {
-        true => vec![PathBuf::from("-")],
-        false => args.files.clone(),
-    };
-    // Only to refuse a terminal: nobody types log lines.
-    if files.iter().any(|file| file.as_os_str() == "-") {
-        pipeline::open_operands(&[], "log lines")?;
+    let inputs = inputs(&args)?;
+    let options = FollowOptions { follow: args.follow, commit: commit(&args)?, journal: args.heka_journal.clone() };
+    if args.list {
+        let mut follower = Follower::new(inputs, options)?;
+        let (text, streams) = follower.list()?;
+        let mut out = Output::text();
+        out.push(format!("Found {streams} Logstream(s)\n\n{text}").as_bytes())?;
+        out.flush()?;
+        return Ok(match (follower.failed(), streams) {
+            (true, _) => Exit::Failed,
+            (false, 0) => Exit::Negative,
+            (false, _) => Exit::Success,
+        });
     }
-    let options = FollowOptions {
-        cutting: cutting(&args)?,
-        follow: args.follow,
-        from_end: args.from == From::End,
-        template: template(&args),
-        commit: commit(&args)?,
-    };
-    let mut follower = Follower::new(&files, options);
+    let mut out = Output::frames()?;
+    let mut follower = Follower::new(inputs, options)?;
     let result = follower.run(&mut out);
     if args.stats.stats {
         follower.stats(&out).print();
@@ -158,22 +236,110 @@ fn run(args: Args) -> Result<Exit, Failure> {
     Ok(if follower.failed() { Exit::Failed } else { Exit::Success })
 }
 
+fn inputs(args: &Args) -> Result<Vec<Input>, Failure> {
+    let mut inputs = Vec::new();
+    for argument in &args.config {
+        for section in LogstreamSection::load(argument)? {
+            inputs.push(section_input(args, section)?);
+        }
+    }
+    if let (Some(directory), Some(file_match)) = (&args.logstream, &args.file_match) {
+        let options = SelectionOptions {
+            file_match: file_match.clone(),
+            priority: args.priority.clone(),
+            differentiator: args.differentiator.clone(),
+            translation: args.translate.as_deref().map(load_translation).transpose()?.unwrap_or_default(),
+            name: args.logger.clone().unwrap_or_default(),
+        };
+        let selection = Selection::new(&options).map_err(|message| Failure::usage(format!("--match: {message}")))?;
+        let rescan = args.rescan.unwrap_or(RESCAN);
+        let tree = Tree::new(directory.clone(), Selector::Selected(selection), args.oldest, rescan);
+        // With a differentiator the stream's name is the Logger, unless another was asked for.
+        inputs.push(Input { shape: shape(args, None)?, origin: Origin::Tree(tree) });
+    }
+    let files = match args.files.is_empty() && inputs.is_empty() {
+        true => vec![PathBuf::from("-")],
+        false => args.files.clone(),
+    };
+    // Only to refuse a terminal: nobody types log lines.
+    if files.iter().any(|file| is_stdin(file)) && !args.list {
+        pipeline::open_operands(&[], "log lines")?;
+    }
+    if !files.is_empty() {
+        inputs.push(Input { shape: shape(args, None)?, origin: Origin::Files(files) });
+    }
+    Ok(inputs)
+}
+
+fn section_input(args: &Args, section: LogstreamSection) -> Result<Input, Failure> {
+    let name = &section.name;
+    if let Some(decoder) = &section.decoder {
+        pipeline::report(&format!("[{name}] decoder {decoder} is not run here: pipe the messages into heka-decode"));
+    }
+    let wrong = |message| Failure::usage(format!("[{name}] {message}"));
+    let selection = Selection::new(&section.selection).map_err(wrong)?;
+    let oldest = args.oldest.unwrap_or(section.oldest_duration);
+    let rescan = args.rescan.or(section.rescan_interval).unwrap_or(RESCAN);
+    let oldest = Some(oldest).filter(|oldest| !oldest.is_zero());
+    let tree = Tree::new(section.log_directory.clone(), Selector::Selected(selection), oldest, rescan);
+    Ok(Input { shape: shape(args, Some(&section))?, origin: Origin::Tree(tree) })
+}
+
+fn shape(args: &Args, section: Option<&LogstreamSection>) -> Result<Shape, Failure> {
+    let from_end = match args.from {
+        Some(from) => from == From::End,
+        None => section.is_some_and(|section| section.initial_tail),
+    };
+    Ok(Shape {
+        cutting: match section.filter(|_| args.splitter.is_none()) {
+            Some(section) => section_cutting(args, &section.name, &section.splitter)?,
+            None => cutting(args)?,
+        },
+        template: template(args, section.and_then(|section| section.hostname.clone())),
+        from_end,
+        follow: args.follow,
+        rotate_wait: args.rotate_wait,
+        flush_timeout: args.flush_timeout,
+    })
+}
+
 fn cutting(args: &Args) -> Result<Cutting, Failure> {
     let usage = |message| Failure::usage(format!("--delimiter: {message}"));
-    let splitter = match args.splitter {
+    let splitter = match args.splitter.unwrap_or(Kind::Token) {
         Kind::Token => {
             let delimiter = unescape(&args.delimiter).map_err(usage)?;
             Splitter::token(&delimiter, args.delimiter_count, args.keep_delimiter).map_err(usage)?
         }
         Kind::Regex => Splitter::regex(&args.delimiter, args.delimiter_at == Side::Start).map_err(usage)?,
+        Kind::Group => {
+            let grouping = args.grouping.as_deref().unwrap_or_default();
+            Splitter::group(&args.delimiter, grouping, args.max_lines, args.keep_delimiter)
+                .map_err(|message| Failure::usage(format!("--grouping: {message}")))?
+        }
         Kind::Null => Splitter::Null,
         Kind::Heka => return Ok(Cutting::Frames { max_message: DEFAULT_READ_MESSAGE }),
     };
     Ok(Cutting::Records { splitter, max: args.max_record.max(1), keep_truncated: args.keep_truncated })
 }
 
-fn template(args: &Args) -> Template {
-    let hostname = args.hostname.clone().map(String::into_bytes);
+fn section_cutting(args: &Args, name: &str, splitter: &SplitterSection) -> Result<Cutting, Failure> {
+    let keep = args.keep_delimiter;
+    let made = match &splitter.kind {
+        SplitterKind::Token { delimiter, count } => Splitter::token(delimiter.as_bytes(), *count, keep),
+        SplitterKind::Regex { delimiter, at_start } => Splitter::regex(delimiter, *at_start),
+        SplitterKind::Group { delimiter, grouping, max_lines } => {
+            Splitter::group(delimiter, grouping, *max_lines, keep)
+        }
+        SplitterKind::Null => Ok(Splitter::Null),
+        SplitterKind::Heka => return Ok(Cutting::Frames { max_message: DEFAULT_READ_MESSAGE }),
+    };
+    let made = made.map_err(|message| Failure::usage(format!("[{name}] splitter: {message}")))?;
+    let keep_truncated = splitter.keep_truncated || args.keep_truncated;
+    Ok(Cutting::Records { splitter: made, max: args.max_record.max(1), keep_truncated })
+}
+
+fn template(args: &Args, hostname: Option<String>) -> Template {
+    let hostname = args.hostname.clone().or(hostname).map(String::into_bytes);
     Template {
         message_type: args.message_type.clone().into_bytes(),
         logger: args.logger.clone().unwrap_or_default().into_bytes(),

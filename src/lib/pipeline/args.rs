@@ -120,3 +120,38 @@ pub fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected seconds, such as 10 or 0.5".to_string())?;
     std::time::Duration::try_from_secs_f64(seconds).map_err(|_| "expected seconds, such as 10 or 0.5".to_string())
 }
+
+/// Reads `250ms`, `1h30m`, `720h`: numbers with a unit, as Heka's files have them.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = || "expected a number with a unit, such as 500ms, 10s, 5m or 720h".to_string();
+    // Go writes minutes as m, and so do people; a bare 0 needs no unit.
+    if text == "0" {
+        return Ok(std::time::Duration::ZERO);
+    }
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    std::time::Duration::try_from(span).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, milliseconds) in [
+            ("250ms", 250),
+            ("720h", 2_592_000_000),
+            ("2h45m", 9_900_000),
+            ("1.5h", 5_400_000),
+            ("0", 0),
+            ("0s", 0),
+            ("5m", 300_000),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["5000", "", "h", "-5s", "5 parsecs"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -27,6 +27,64 @@ pub fn read_toml(path: &Path) -> Result<toml::Table, Failure> {
     })
 }
 
+/// Reads the file of `FILE` or `FILE:SECTION`; answers its path too.
+///
+/// # Errors
+/// Errors name the file and the line.
+pub fn read_config(argument: &str) -> Result<(String, toml::Table), Failure> {
+    let path = match argument.split_once(':') {
+        Some((path, _)) if !Path::new(argument).exists() => path,
+        _ => argument,
+    };
+    Ok((path.to_string(), read_toml(Path::new(path))?))
+}
+
+/// The section that the argument names; without a name the only one of that type.
+///
+/// # Errors
+/// When it is not there, is of another type, or when there are several.
+pub fn find_section<'t>(
+    path: &str,
+    table: &'t toml::Table,
+    argument: &str,
+    section_type: &str,
+) -> Result<(String, &'t toml::Value), Failure> {
+    let mut sections = find_sections(path, table, argument, section_type)?;
+    if sections.len() > 1 {
+        let message = format!("{path}: several sections of type {section_type}; name one: {path}:NAME");
+        return Err(Failure::usage(message));
+    }
+    Ok(sections.swap_remove(0))
+}
+
+/// The section that the argument names; without a name all of that type, at least one.
+///
+/// # Errors
+/// When there is none, or it is of another type.
+pub fn find_sections<'t>(
+    path: &str,
+    table: &'t toml::Table,
+    argument: &str,
+    section_type: &str,
+) -> Result<Vec<(String, &'t toml::Value)>, Failure> {
+    let is_type = |section: &toml::Value| section.get("type").and_then(toml::Value::as_str) == Some(section_type);
+    if let Some(name) = argument.strip_prefix(path).and_then(|rest| rest.strip_prefix(':')) {
+        let section = table.get(name).ok_or_else(|| Failure::usage(format!("{path}: no section [{name}]")))?;
+        if section.get("type").is_some() && !is_type(section) && name != section_type {
+            return Err(Failure::usage(format!("{path}: [{name}] is no {section_type}")));
+        }
+        return Ok(vec![(name.to_string(), section)]);
+    }
+    let of_type = |(name, section): &(&'t String, &'t toml::Value)| {
+        is_type(section) || *name == section_type && section.get("type").is_none()
+    };
+    let sections: Vec<_> = table.iter().filter(of_type).map(|(name, section)| (name.clone(), section)).collect();
+    if sections.is_empty() {
+        return Err(Failure::usage(format!("{path}: no section of type {section_type}")));
+    }
+    Ok(sections)
+}
+
 /// Keys of signers: `NAME_VERSION = "key"`, or Heka's `[signer.NAME_VERSION] hmac_key = "key"`.
 pub fn load_keys(path: &Path) -> Result<Keys, Failure> {
     let table = read_toml(path)?;

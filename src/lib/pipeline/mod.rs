@@ -10,9 +10,11 @@ mod report;
 mod run;
 mod signals;
 
-pub use args::{InputArgs, StatsArgs, main, parse_seconds, parse_size};
+pub use args::{InputArgs, StatsArgs, main, parse_duration, parse_seconds, parse_size};
 pub use checkpoint::{Checkpoint, Committer, Mark, write_whole};
-pub use config::{hostname, load_keys, read_secret, read_secrets, read_text, read_toml};
+pub use config::{
+    find_section, find_sections, hostname, load_keys, read_config, read_secret, read_secrets, read_text, read_toml,
+};
 pub use input::{Operand, is_socket, open_operands};
 pub use output::{Output, describe, stdout_fd};
 pub use progress::Progress;

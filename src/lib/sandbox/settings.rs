@@ -1,12 +1,12 @@
 //! What a sandbox is given: its script, its limits, its configuration.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::host::{ConfigValue, Identity};
 use super::scripts::{ModulePath, Script};
-use crate::pipeline::{Failure, read_toml};
+use crate::pipeline::{Failure, find_section, read_config};
 
 /// 0 is no limit, everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,41 +134,6 @@ impl OutputSection {
             message_matcher: text("message_matcher"),
             encoder,
         })
-    }
-}
-
-/// The file of `FILE` or `FILE:SECTION`.
-fn read_config(argument: &str) -> Result<(String, toml::Table), Failure> {
-    let path = match argument.split_once(':') {
-        Some((path, _)) if !Path::new(argument).exists() => path,
-        _ => argument,
-    };
-    Ok((path.to_string(), read_toml(Path::new(path))?))
-}
-
-/// The section that the argument names; without a name the only one of that type.
-fn find_section<'t>(
-    path: &str,
-    table: &'t toml::Table,
-    argument: &str,
-    section_type: &str,
-) -> Result<(String, &'t toml::Value), Failure> {
-    let is_type = |section: &toml::Value| section.get("type").and_then(toml::Value::as_str) == Some(section_type);
-    if let Some(name) = argument.strip_prefix(path).and_then(|rest| rest.strip_prefix(':')) {
-        let section = table.get(name).ok_or_else(|| Failure::usage(format!("{path}: no section [{name}]")))?;
-        if section.get("type").is_some() && !is_type(section) && name != section_type {
-            return Err(Failure::usage(format!("{path}: [{name}] is no {section_type}")));
-        }
-        return Ok((name.to_string(), section));
-    }
-    let mut sections = table.iter().filter(|(name, section)| is_type(section) || *name == section_type);
-    match (sections.next(), sections.next()) {
-        (Some((name, section)), None) => Ok((name.clone(), section)),
-        (None, _) => Err(Failure::usage(format!("{path}: no section of type {section_type}"))),
-        _ => {
-            let message = format!("{path}: several sections of type {section_type}; name one: {path}:NAME");
-            Err(Failure::usage(message))
-        }
     }
 }
 

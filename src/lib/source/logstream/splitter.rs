@@ -17,8 +17,26 @@ pub enum Splitter {
     /// At a match. The text of its one group, if it has one, stays: at the end of the record, or, with `at_start`,
     /// at the beginning of the next. Without a group the match is dropped, and so are empty records.
     Regex { regex: Regex, at_start: bool },
+    /// Lines, each with those after it that match: at most `max_lines` in all. Line ends within the record stay.
+    Group { delimiter: LineEnd, grouping: Regex, max_lines: usize, keep: bool },
     /// Each read is a record.
     Null,
+}
+
+/// What ends a line.
+#[derive(Clone, Debug)]
+pub enum LineEnd {
+    Byte(u8),
+    Regex(Regex),
+}
+
+impl LineEnd {
+    fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        match self {
+            LineEnd::Byte(byte) => memchr::memchr(*byte, &text[from..]).map(|at| (from + at, from + at + 1)),
+            LineEnd::Regex(regex) => regex.find_at(text, from).map(|found| (found.start(), found.end())),
+        }
+    }
 }
 
 impl Splitter {
@@ -34,18 +52,51 @@ impl Splitter {
     /// # Errors
     /// A sentence for the user.
     pub fn regex(delimiter: &str, at_start: bool) -> Result<Splitter, String> {
-        let regex = regex::bytes::RegexBuilder::new(delimiter)
-            .size_limit(1 << 20)
-            .build()
-            .map_err(|error| format!("bad regex: {}", error.to_string().lines().next_back().unwrap_or_default()))?;
+        let regex = delimiter_regex(delimiter)?;
         if regex.captures_len() > 2 {
             return Err(format!("regex must not contain more than one capture group: {delimiter}"));
         }
-        if regex.is_match(b"") {
-            return Err(format!("this regex matches nothing at all, so it would split everywhere: {delimiter}"));
-        }
         Ok(Splitter::Regex { regex, at_start })
     }
+
+    /// `delimiter` is a regex.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub fn group(delimiter: &str, grouping: &str, max_lines: usize, keep: bool) -> Result<Splitter, String> {
+        let delimiter = match delimiter {
+            "\n" | "\\n" => LineEnd::Byte(b'\n'),
+            delimiter => LineEnd::Regex(delimiter_regex(delimiter)?),
+        };
+        if grouping.is_empty() {
+            return Err("which lines belong to the one before them is missing".into());
+        }
+        Ok(Splitter::Group { delimiter, grouping: build_regex(grouping)?, max_lines: max_lines.max(1), keep })
+    }
+
+    /// Whether the last record stays open until the next begins, however long that takes.
+    pub fn waits_for_the_next(&self) -> bool {
+        matches!(self, Splitter::Regex { .. } | Splitter::Group { .. })
+    }
+}
+
+fn delimiter_regex(delimiter: &str) -> Result<Regex, String> {
+    let regex = build_regex(delimiter)?;
+    if regex.is_match(b"") {
+        return Err(format!("this regex matches nothing at all, so it would split everywhere: {delimiter}"));
+    }
+    Ok(regex)
+}
+
+/// A regex of the user's, within bounds.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn build_regex(regex: &str) -> Result<Regex, String> {
+    regex::bytes::RegexBuilder::new(regex)
+        .size_limit(1 << 20)
+        .build()
+        .map_err(|error| format!("bad regex: {}", error.to_string().lines().next_back().unwrap_or_default()))
 }
 
 /// What is known about bytes that haven't been read yet.
@@ -82,6 +133,8 @@ pub struct Records {
     /// Up to here the buffer has been searched, and how many delimiters of the current record were found.
     scanned: usize,
     found: usize,
+    /// Length of the last of them.
+    last_delimiter: usize,
     /// Offset of the content of `buf[start]`.
     offset: u64,
     /// The beginning of a record over the limit, and its length so far, while its end is searched.
@@ -106,6 +159,7 @@ impl Records {
             end: 0,
             scanned: 0,
             found: 0,
+            last_delimiter: 0,
             offset: 0,
             over: None,
             held: Vec::new(),
@@ -115,6 +169,7 @@ impl Records {
     /// Begins content at an offset; what was left of other content is forgotten.
     pub fn restart(&mut self, offset: u64) {
         (self.start, self.end, self.scanned, self.found, self.offset) = (0, 0, 0, 0, offset);
+        self.last_delimiter = 0;
         self.over = None;
     }
 
@@ -146,13 +201,34 @@ impl Records {
         }
     }
 
-    /// Drops the block while nothing is to be cut from it: many idle files then cost nothing.
-    pub fn release(&mut self) {
-        if self.start == self.end && self.over.is_none() {
-            let offset = self.offset;
-            self.buf = Vec::new();
-            self.restart(offset);
+    /// Takes back the last bytes that were read: they were not what they seemed.
+    pub fn unread(&mut self, count: usize) {
+        self.end -= count.min(self.end - self.start);
+        self.scanned = self.scanned.min(self.end);
+    }
+
+    /// Takes a block to read into, which other streams use too: a thousand idle ones then need none of their own.
+    pub fn borrow_block(&mut self, block: &mut Vec<u8>) {
+        if self.buf.len() < BLOCK && block.len() >= BLOCK {
+            block[..self.end].copy_from_slice(&self.buf[..self.end]);
+            self.buf = std::mem::take(block);
         }
+    }
+
+    /// Gives the block back; what has not been cut yet stays here.
+    pub fn give_back(&mut self, block: &mut Vec<u8>) {
+        if self.buf.len() >= BLOCK && block.is_empty() && self.end - self.start < BLOCK / 4 {
+            let rest = self.buf[self.start..self.end].to_vec();
+            *block = std::mem::replace(&mut self.buf, rest);
+            self.scanned -= self.start;
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+
+    /// What has been read and is not a record yet.
+    pub fn pending(&self) -> &[u8] {
+        &self.buf[self.start..self.end]
     }
 
     /// The next record.
@@ -160,14 +236,19 @@ impl Records {
     pub fn next(&mut self, tail: Tail) -> Cut<'_> {
         loop {
             let Some(found) = self.find(tail) else {
-                if self.end - self.start > self.max {
+                // A group's last line may be the next record's first.
+                let group = self.found > 0 && matches!(self.splitter, Splitter::Group { .. });
+                let whole_lines = if group { self.scanned - self.start } else { 0 };
+                let from = if whole_lines <= self.max { self.start + whole_lines } else { self.start };
+                if self.end - from > self.max {
                     self.begin_over();
                 }
                 if tail != Tail::End || (self.start == self.end && self.over.is_none()) {
                     return Cut::Incomplete;
                 }
                 // The rest of finished content is a record, with or without its delimiter.
-                let rest = Found { payload_end: self.end, consumed: self.end };
+                let rest = self.rest();
+                self.found = 0;
                 return self.take(rest);
             };
             self.found = 0;
@@ -182,6 +263,21 @@ impl Records {
         }
     }
 
+    /// The end of a group is at the end of its last line, or after what follows that and belongs to it.
+    fn rest(&mut self) -> Found {
+        let whole = Found { payload_end: self.end, consumed: self.end };
+        if let Splitter::Group { grouping, keep, .. } = &self.splitter
+            && self.found > 0
+        {
+            let unfinished = &self.buf[self.scanned..self.end];
+            if unfinished.is_empty() || !grouping.is_match(unfinished) {
+                let payload_end = if *keep { self.scanned } else { self.scanned.saturating_sub(self.last_delimiter) };
+                return Found { payload_end, consumed: self.scanned };
+            }
+        }
+        whole
+    }
+
     fn consume(&mut self, to: usize) {
         self.offset += (to - self.start) as u64;
         self.start = to;
@@ -191,6 +287,8 @@ impl Records {
     #[inline]
     fn take(&mut self, found: Found) -> Cut<'_> {
         let from = self.start;
+        // Of a group that is over the limit, its last line's beginning may be gone already.
+        let found = Found { payload_end: found.payload_end.max(from), ..found };
         self.consume(found.consumed);
         let end = self.offset;
         let len = found.payload_end - from;
@@ -213,7 +311,7 @@ impl Records {
         // A delimiter may have begun in the last bytes.
         let keep = match &self.splitter {
             Splitter::Token { delimiter, .. } => delimiter.len() - 1,
-            Splitter::Regex { .. } => 1024.min(self.max),
+            Splitter::Regex { .. } | Splitter::Group { .. } => 1024.min(self.max),
             Splitter::Null => 0,
         };
         let upto = self.end - keep.min(self.end - self.start);
@@ -273,6 +371,22 @@ impl Records {
                     }
                 })
             }
+            Splitter::Group { delimiter, grouping, max_lines, keep } => loop {
+                let from = self.scanned.max(self.start);
+                let (line_end, next) = delimiter.find(&self.buf[..self.end], from)?;
+                if next == self.end && tail == Tail::More && matches!(delimiter, LineEnd::Regex(_)) {
+                    return None;
+                }
+                let done = |payload_end, consumed| Some(Found { payload_end, consumed });
+                if self.found > 0 && !grouping.is_match(&self.buf[from..line_end]) {
+                    return done(if *keep { from } else { from.saturating_sub(self.last_delimiter) }, from);
+                }
+                (self.scanned, self.last_delimiter) = (next, next - line_end);
+                self.found += 1;
+                if self.found >= *max_lines {
+                    return done(if *keep { next } else { line_end }, next);
+                }
+            },
             Splitter::Null => {
                 let end = self.end.min(self.start + self.max);
                 (end > self.start).then_some(Found { payload_end: end, consumed: end })
@@ -361,7 +475,8 @@ mod tests {
     #[test]
     fn each_splitter_cuts_as_its_options_say() {
         let regex = |text, at_start| Splitter::regex(text, at_start).unwrap();
-        let cases: [(Splitter, &str, &[&str]); 9] = [
+        let group = |grouping, max_lines| Splitter::group("\n", grouping, max_lines, false).unwrap();
+        let cases: [(Splitter, &str, &[&str]); 16] = [
             (lines(), "a\n\nb\nrest", &["a", "", "b", "rest"]),
             (Splitter::token(b"\n", 1, true).unwrap(), "a\nb", &["a\n", "b"]),
             (Splitter::token(b"\n", 2, false).unwrap(), "a\nb\nc\nd\ne", &["a\nb", "c\nd", "e"]),
@@ -371,6 +486,21 @@ mod tests {
             (regex("([.!]) ", false), "One. Two! Three", &["One.", "Two!", "Three"]),
             (regex("\n(# User)", true), "# User 1\nx\n# User 2\ny", &["# User 1\nx", "# User 2\ny"]),
             (regex("x(\n)", false), "ax\nb", &["ax\n", "b"]),
+            (group(r"^\s", 99), "head\n at 1\n at 2\nnext\n", &["head\n at 1\n at 2", "next"]),
+            (group(r"^\s", 99), " first\nnext\n x\n", &[" first", "next\n x"]),
+            (group(r"^\s", 2), "head\n at 1\n at 2\nnext", &["head\n at 1", " at 2", "next"]),
+            (group(r"^\s", 99), "head\n at 1\n unfinished", &["head\n at 1\n unfinished"]),
+            (group(r"^\s", 99), "head\n at 1\nunfinished", &["head\n at 1", "unfinished"]),
+            (
+                Splitter::group("\n", r"\ACaused by", 99, true).unwrap(),
+                "x\nCaused by: y\nnormal\nnext\n",
+                &["x\nCaused by: y\n", "normal\n", "next\n"],
+            ),
+            (
+                Splitter::group(r"\r?\n", r"^\s", 99, false).unwrap(),
+                "head\r\n at 1\r\nnext\r\n",
+                &["head\r\n at 1", "next"],
+            ),
         ];
         for (splitter, input, expected) in cases {
             for chunk in [1, 2, 3, 1000] {
@@ -405,9 +535,10 @@ mod tests {
     proptest! {
         #[test]
         fn chunks_make_no_difference(input in "[ab\n]{0,80}", chunk in 1usize..20, max in 1usize..12, keep in any::<bool>()) {
-            for splitter in [lines(), Splitter::regex("b+\n", false).unwrap(), Splitter::regex("\n(b)", true).unwrap()] {
+            for splitter in [lines(), Splitter::regex("b+\n", false).unwrap(), Splitter::regex("\n(b)", true).unwrap(), Splitter::group("\n", "^b", 3, keep).unwrap()] {
                 let whole = cut(splitter.clone(), max, keep, input.as_bytes(), 1000);
-                if matches!(splitter, Splitter::Token { .. }) {
+                let within = whole.iter().all(|record| record.len() < max && !record.starts_with('D'));
+                if matches!(splitter, Splitter::Token { .. }) || within && matches!(splitter, Splitter::Group { .. }) {
                     prop_assert_eq!(cut(splitter, max, keep, input.as_bytes(), chunk), whole);
                 } else {
                     cut(splitter, max, keep, input.as_bytes(), chunk);

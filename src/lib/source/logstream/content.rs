@@ -1,0 +1,327 @@
+//! The content of a file, decompressed where it is compressed.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use bzip2::bufread::MultiBzDecoder;
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+
+use super::position::{Position, TAIL, hash_tail};
+
+type Compressed = BufReader<Arc<File>>;
+
+/// What a file is, whatever its name is or becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub device: u64,
+    pub inode: u64,
+}
+
+impl Identity {
+    pub fn of(metadata: &Metadata) -> Identity {
+        Identity { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// Time of the last change of content, ns.
+pub fn modified(metadata: &Metadata) -> i64 {
+    metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
+}
+
+/// An open file. Compression is recognised by the first bytes, not by the name.
+pub struct Content {
+    file: Arc<File>,
+    decoder: Option<Box<dyn Read + Send>>,
+}
+
+impl Content {
+    /// Opens a file at its beginning.
+    pub fn open(path: &Path) -> io::Result<Content> {
+        let file = Arc::new(File::open(path)?);
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::other("it is a directory"));
+        }
+        // A FIFO's first bytes can't be looked at and given back.
+        if !metadata.is_file() {
+            return Ok(Content { file, decoder: None });
+        }
+        let mut magic = [0; 10];
+        let count = read_at(&file, &mut magic, 0)?;
+        let compressed = || BufReader::with_capacity(64 * 1024, file.clone());
+        let decoder: Option<Box<dyn Read + Send>> = match &magic[..count] {
+            [0x1f, 0x8b, ..] => Some(Box::new(MultiGzDecoder::new(compressed()))),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                Some(Box::new(Zstd { frame: None, source: Some(compressed()) }))
+            }
+            [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y']
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90] => {
+                Some(Box::new(MultiBzDecoder::new(compressed())))
+            }
+            _ => None,
+        };
+        Ok(Content { file, decoder })
+    }
+
+    /// What can't be looked at beforehand: standard input.
+    pub fn stream(file: File) -> Content {
+        Content { file: Arc::new(file), decoder: None }
+    }
+
+    /// Opens a file where a position says, if it is the file that the position speaks of: it begins so, and it has
+    /// the same bytes before the position's anchor.
+    ///
+    /// Answers the content and the bytes that it begins with, as many as the position covers.
+    pub fn open_at(path: &Path, position: &Position) -> io::Result<Option<(Content, Vec<u8>)>> {
+        let mut content = Content::open(path)?;
+        let metadata = content.file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let mut head = vec![0; position.head as usize];
+        let mut tail = [0; TAIL];
+        let tail = &mut tail[..TAIL.min(position.anchor as usize)];
+        let before_anchor = position.anchor - tail.len() as u64;
+        if content.decoder.is_none() {
+            let long_enough = metadata.len() >= position.offset.max(position.anchor);
+            if !long_enough
+                || read_at(&content.file, &mut head, 0)? < head.len()
+                || !position.fits(&head)
+                || read_at(&content.file, tail, before_anchor)? < tail.len()
+                || hash_tail(tail) != position.anchor_hash
+            {
+                return Ok(None);
+            }
+            (&*content.file).seek(SeekFrom::Start(position.offset))?;
+            return Ok(Some((content, head)));
+        }
+        if content.fill(&mut head)? < head.len() || !position.fits(&head) {
+            return Ok(None);
+        }
+        let mut at = head.len() as u64;
+        if position.anchor > 0 {
+            // The anchor may lie within the head, or overlap it.
+            let overlap = at.saturating_sub(before_anchor).min(tail.len() as u64);
+            if overlap > 0 {
+                let from = before_anchor as usize;
+                tail[..overlap as usize].copy_from_slice(&head[from..from + overlap as usize]);
+            } else if !content.skip(before_anchor - at)? {
+                return Ok(None);
+            }
+            let rest = &mut tail[overlap as usize..];
+            if content.fill(rest)? < rest.len() || hash_tail(tail) != position.anchor_hash {
+                return Ok(None);
+            }
+            at = at.max(position.anchor);
+        }
+        if at > position.offset {
+            content = Content::open(path)?;
+            at = 0;
+        }
+        Ok(content.skip(position.offset - at)?.then_some((content, head)))
+    }
+
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub fn is_compressed(&self) -> bool {
+        self.decoder.is_some()
+    }
+
+    /// Bytes of the file that have been read: compressed ones where it is compressed.
+    pub fn bytes_read(&self) -> u64 {
+        (&*self.file).stream_position().unwrap_or(0)
+    }
+
+    /// Whether the file still begins so: a file that was truncated and written anew doesn't.
+    pub fn begins_with(&self, head: &[u8], scratch: &mut Vec<u8>) -> bool {
+        scratch.resize(head.len(), 0);
+        read_at(&self.file, scratch, 0).is_ok_and(|count| count == head.len()) && scratch == head
+    }
+
+    /// Leaves out so many bytes; false when there are fewer.
+    pub fn skip(&mut self, bytes: u64) -> io::Result<bool> {
+        Ok(io::copy(&mut self.take(bytes), &mut io::sink())? == bytes)
+    }
+
+    /// Reads until the buffer is full or the content ends.
+    pub fn fill(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        while count < buf.len() {
+            match self.read(&mut buf[count..]) {
+                Ok(0) => break,
+                Ok(read) => count += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+
+    /// Goes to an offset of uncompressed content.
+    pub fn seek_to(&mut self, offset: u64) -> io::Result<()> {
+        (&*self.file).seek(SeekFrom::Start(offset)).map(drop)
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match &mut self.decoder {
+            None => (&*self.file).read(buf),
+            Some(decoder) => decoder.read(buf),
+        }
+    }
+}
+
+/// Reads at an offset until the buffer is full or the file ends.
+pub fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut count = 0;
+    while count < buf.len() {
+        match file.read_at(&mut buf[count..], offset + count as u64) {
+            Ok(0) => break,
+            Ok(read) => count += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
+}
+
+/// Zstandard (RFC 8878): frames one after the other, those to be skipped among them.
+struct Zstd {
+    frame: Option<StreamingDecoder<Compressed, ruzstd::decoding::FrameDecoder>>,
+    source: Option<Compressed>,
+}
+
+impl Zstd {
+    /// Begins the next frame; false at the end.
+    fn begin(&mut self) -> io::Result<bool> {
+        let finished = self.frame.take().map(StreamingDecoder::into_inner);
+        let Some(mut source) = finished.or_else(|| self.source.take()) else { return Ok(false) };
+        loop {
+            let magic = source.fill_buf()?;
+            if magic.is_empty() {
+                self.source = Some(source);
+                return Ok(false);
+            }
+            // A frame to be skipped: its magic number, its length in four bytes, and so many bytes.
+            if !matches!(magic.first(), Some(0x50..=0x5f)) {
+                break;
+            }
+            let mut header = [0; 8];
+            source.read_exact(&mut header)?;
+            let len = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as u64;
+            if header[1..4] != [0x2a, 0x4d, 0x18] || io::copy(&mut (&mut source).take(len), &mut io::sink())? < len {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "damaged zstd data"));
+            }
+        }
+        let frame = StreamingDecoder::new(source)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("damaged zstd data: {error}")))?;
+        self.frame = Some(frame);
+        Ok(true)
+    }
+}
+
+impl Read for Zstd {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(frame) = &mut self.frame {
+                let count = frame.read(buf)?;
+                if count > 0 || buf.is_empty() {
+                    return Ok(count);
+                }
+            }
+            if !self.begin()? {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::logstream::position::fingerprint;
+    use proptest::prelude::*;
+    use std::io::Write as _;
+
+    fn compress(kind: usize, content: &[u8]) -> Vec<u8> {
+        match kind {
+            0 => content.to_vec(),
+            1 => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                encoder.write_all(content).unwrap();
+                encoder.finish().unwrap()
+            }
+            2 => {
+                let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+                encoder.write_all(content).unwrap();
+                encoder.finish().unwrap()
+            }
+            _ => {
+                let mut bytes = vec![0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'x', b'y', b'z'];
+                let (first, second) = content.split_at(content.len() / 2);
+                for part in [first, second] {
+                    bytes.extend(ruzstd::encoding::compress_to_vec(part, ruzstd::encoding::CompressionLevel::Fastest));
+                }
+                bytes
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_position_is_found_again_in_every_compression(
+            len in 1usize..5000, head in 0usize..1024, anchor in 0usize..5000, offset in 0usize..5000, kind in 0usize..4,
+        ) {
+            let content: Vec<u8> = (0..len).map(|place| (place * place % 251) as u8).collect();
+            let (head, anchor, offset) = (head.min(len), anchor.min(len), offset.min(len));
+            let position = Position {
+                offset: offset as u64,
+                head: head as u64,
+                fingerprint: fingerprint(&content[..head]),
+                anchor: anchor as u64,
+                anchor_hash: hash_tail(&content[anchor - anchor.min(TAIL)..anchor]),
+                ..Position::default()
+            };
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("file");
+            std::fs::write(&path, compress(kind, &content)).unwrap();
+            let (mut found, begins) = Content::open_at(&path, &position).unwrap().unwrap();
+            prop_assert_eq!(&begins[..], &content[..head]);
+            let mut rest = Vec::new();
+            found.read_to_end(&mut rest).unwrap();
+            prop_assert_eq!(&rest[..], &content[offset..]);
+            // Another byte before the anchor, or in what it begins with: another file.
+            let mut other = content.clone();
+            if let Some(byte) = [anchor, head].into_iter().max().filter(|&end| end > 0).and_then(|end| {
+                let at = if anchor >= head { anchor - 1 } else { end - 1 };
+                other.get_mut(at)
+            }) {
+                *byte ^= 0x55;
+                std::fs::write(&path, compress(kind, &other)).unwrap();
+                prop_assert!(Content::open_at(&path, &position).unwrap().is_none());
+            }
+        }
+
+        #[test]
+        fn damaged_files_are_errors(kind in 1usize..4, at in 0usize..400, byte in any::<u8>(), cut in 0usize..400) {
+            let content: Vec<u8> = (0..2000u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+            let mut bytes = compress(kind, &content);
+            let len = bytes.len();
+            bytes[at % len] ^= byte;
+            bytes.truncate(len - cut % len);
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("file");
+            std::fs::write(&path, bytes).unwrap();
+            // Whatever it is: no panic, and an end.
+            let _ = Content::open(&path).and_then(|mut content| content.read_to_end(&mut Vec::new()));
+        }
+    }
+}

@@ -1,0 +1,570 @@
+//! Reading log streams to their ends, or following them.
+//!
+//! A [`Follower`] reads its streams block by block and writes a frame for each record. Every frame carries a cursor,
+//! unless its content can't be read again (a pipe).
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::content::Identity;
+use super::cutter::Counted;
+use super::journal::Journal;
+use super::position::Position;
+use super::series::{Look, Moving, Read, SOON, STDIN, Series, Shape};
+use super::splitter::Tail;
+use super::tree::Tree;
+use crate::pipeline::{Checkpoint, Failure, Output, Progress, Signals, Stats, describe, report, report_once};
+use crate::source::watch::{Changed, LOOK, Watch};
+
+/// How often a source's own checkpoint is written.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// How often events are asked for while there is always something to read.
+const LISTEN_EVERY: Duration = Duration::from_millis(100);
+
+/// Who writes the checkpoint.
+pub enum Commit {
+    /// Nothing is kept.
+    None,
+    /// The source itself, for what it has handed to the pipe.
+    Source(Checkpoint),
+    /// The sinks, each its own file; reading resumes at the oldest.
+    Sinks(Vec<Checkpoint>),
+}
+
+impl Commit {
+    /// Where a stream resumes: at the oldest mark; at the beginning if any file lacks one.
+    fn resume(&self, stream: &str) -> Option<Position> {
+        let checkpoints = match self {
+            Commit::None => return None,
+            Commit::Source(checkpoint) => std::slice::from_ref(checkpoint),
+            Commit::Sinks(checkpoints) => checkpoints,
+        };
+        let marks: Option<Vec<_>> = checkpoints.iter().map(|checkpoint| checkpoint.mark(stream)).collect();
+        let oldest = marks?.into_iter().min_by_key(|mark| mark.sequence)?;
+        Position::decode(&oldest.position)
+    }
+}
+
+/// What is read.
+pub enum Origin {
+    /// Paths, patterns (where no file has that very name), or `-`.
+    Files(Vec<PathBuf>),
+    /// The log streams of a directory tree.
+    Tree(Tree),
+}
+
+/// Something to read, and how.
+pub struct Input {
+    pub shape: Shape,
+    pub origin: Origin,
+}
+
+/// What a follower does.
+pub struct FollowOptions {
+    /// Go on at the end.
+    pub follow: bool,
+    pub commit: Commit,
+    /// Where Heka kept its journals.
+    pub journal: Option<PathBuf>,
+}
+
+/// A tree, and which of its streams are known.
+struct Grove {
+    tree: Rc<RefCell<Tree>>,
+    shape: Rc<Shape>,
+    known: HashSet<String>,
+}
+
+/// Reads and follows streams.
+pub struct Follower {
+    options: FollowOptions,
+    series: Vec<Series>,
+    trees: Vec<Grove>,
+    /// Operands with wildcards, which may match more files later.
+    globs: Vec<(String, Rc<Shape>)>,
+    /// Operands, and what patterns have matched.
+    paths: HashSet<PathBuf>,
+    watch: Watch,
+    progress: Progress,
+    /// What all streams read into.
+    block: Vec<u8>,
+    /// Without following: the first stream that is not at its end.
+    first: usize,
+    committed_at: Instant,
+    listened_at: Instant,
+    looked_at: Instant,
+    failed: bool,
+    counted: Counted,
+    bytes: u64,
+}
+
+impl Follower {
+    /// # Errors
+    /// When the files of a tree can't be placed in streams, or a journal can't be read.
+    pub fn new(inputs: Vec<Input>, options: FollowOptions) -> Result<Follower, Failure> {
+        let now = Instant::now();
+        let mut follower = Follower {
+            options,
+            series: Vec::new(),
+            trees: Vec::new(),
+            globs: Vec::new(),
+            paths: HashSet::new(),
+            watch: Watch::empty(),
+            progress: Progress::new(None),
+            block: Vec::new(),
+            first: 0,
+            committed_at: now,
+            listened_at: now,
+            looked_at: now,
+            failed: false,
+            counted: Counted::default(),
+            bytes: 0,
+        };
+        for input in inputs {
+            let shape = Rc::new(input.shape);
+            match input.origin {
+                Origin::Files(files) => follower.add_files(&files, &shape),
+                Origin::Tree(tree) => follower.add_tree(tree, &shape)?,
+            }
+        }
+        if !follower.options.follow {
+            follower.progress = Progress::new(Some(follower.total()));
+        }
+        Ok(follower)
+    }
+
+    fn add_files(&mut self, files: &[PathBuf], shape: &Rc<Shape>) {
+        for file in files {
+            let text = file.to_string_lossy();
+            if text.contains(['*', '?', '[']) && !file.exists() {
+                let before = self.series.len();
+                self.expand(&text, shape);
+                if self.series.len() == before {
+                    self.complain(&format!("{text}: no file matches"));
+                }
+                self.globs.push((text.into_owned(), shape.clone()));
+            } else {
+                self.series.push(Series::named(file, shape));
+                self.paths.insert(file.clone());
+            }
+        }
+    }
+
+    fn add_tree(&mut self, mut tree: Tree, shape: &Rc<Shape>) -> Result<(), Failure> {
+        if let Err(error) = fs::read_dir(tree.root()) {
+            self.complain(&format!("{}: {}", tree.root().display(), describe(&error)));
+            if !self.options.follow {
+                return Ok(());
+            }
+        }
+        tree.refresh().map_err(|messages| Failure::usage(messages.join("; ")))?;
+        if tree.left_out() > 0 {
+            let root = tree.root().display();
+            report(&format!("{root}: {} files are left out for their age (see --oldest)", tree.left_out()));
+        }
+        let tree = Rc::new(RefCell::new(tree));
+        self.trees.push(Grove { tree, shape: shape.clone(), known: HashSet::new() });
+        self.discover();
+        Ok(())
+    }
+
+    /// Takes up streams that have appeared.
+    fn discover(&mut self) {
+        for Grove { tree, shape, known } in &mut self.trees {
+            if let Err(messages) = tree.borrow_mut().refresh() {
+                for message in messages {
+                    report_once("files that are left out", || message);
+                }
+            }
+            let now = tree.borrow();
+            for (name, _) in now.streams() {
+                if !known.contains(name) {
+                    known.insert(name.to_string());
+                    self.series.push(Series::of_tree(tree, name, shape));
+                }
+            }
+            if self.options.follow {
+                self.watch.add_directories(now.directories());
+            }
+        }
+    }
+
+    fn expand(&mut self, pattern: &str, shape: &Rc<Shape>) {
+        let Ok(paths) = glob::glob(pattern) else {
+            if !self.globs.iter().any(|(known, _)| known == pattern) {
+                self.complain(&format!("{pattern}: not a file, nor a pattern"));
+            }
+            return;
+        };
+        for path in paths.flatten().filter(|path| !self.paths.contains(path)).collect::<Vec<_>>() {
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            // A file that was renamed to another name of the pattern is not a new one.
+            let identity = Identity::of(&metadata);
+            if metadata.is_file() && !self.series.iter().any(|series| series.holds(identity)) {
+                self.series.push(Series::named(&path, shape));
+                self.paths.insert(path);
+            }
+        }
+    }
+
+    fn total(&self) -> u64 {
+        let len = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let files: u64 = self.series.iter().map(|series| len(&series.path)).sum();
+        let trees = self.trees.iter().map(|grove| {
+            let tree = grove.tree.borrow();
+            let lens = tree.streams().flat_map(|(_, listing)| listing.files.iter()).map(|file| file.len);
+            lens.sum::<u64>()
+        });
+        files + trees.sum::<u64>()
+    }
+
+    /// Whether something could not be read.
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+
+    pub fn stats(&self, out: &Output) -> Stats {
+        let mut stats = Stats::default();
+        stats.set("messages_out", self.counted.records).set("bytes_in", self.bytes);
+        stats.set("bytes_out", out.bytes_written()).set("records_dropped", self.counted.dropped);
+        stats
+    }
+
+    /// The streams, their files, and where reading would resume; nothing is read. Answers how many streams there are.
+    pub fn list(&mut self) -> Result<(String, usize), Failure> {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for place in 0..self.series.len() {
+            self.start(place, false)?;
+            let series = &mut self.series[place];
+            let listing = series.listing();
+            let _ = writeln!(text, "Logstream name: [{}]", series.logger());
+            let _ = writeln!(text, "Resume: {}", series.whereabouts());
+            let _ = writeln!(text, "Files: {} (printing oldest to newest)", listing.files.len());
+            for file in listing.files.iter() {
+                let _ = writeln!(text, "\t{}", file.path.display());
+            }
+            let _ = writeln!(text);
+            series.end();
+        }
+        Ok((text, self.series.len()))
+    }
+
+    /// Reads until the end, or, when following, until a stop is asked for.
+    pub fn run(&mut self, out: &mut Output) -> Result<(), Failure> {
+        raise_file_limit();
+        let signals = Signals::get();
+        let mut late = false;
+        loop {
+            if signals.is_some_and(Signals::take_statistics_request) {
+                self.stats(out).print();
+            }
+            if signals.is_some_and(Signals::stop_requested) {
+                break;
+            }
+            let read = match self.options.follow {
+                true => self.advance_all(late, out)?,
+                false => self.advance_first(out)?,
+            };
+            late = true;
+            if self.committed_at.elapsed() >= COMMIT_EVERY {
+                out.flush()?;
+                self.commit()?;
+            }
+            if read {
+                if self.options.follow && self.listened_at.elapsed() >= LISTEN_EVERY {
+                    self.wait(out, Some(Instant::now()))?;
+                }
+                continue;
+            }
+            out.flush()?;
+            if self.first == self.series.len() && !self.options.follow {
+                break;
+            }
+            if !self.wait(out, None)? {
+                break;
+            }
+        }
+        out.flush()?;
+        self.commit()
+    }
+
+    fn advance_all(&mut self, late: bool, out: &mut Output) -> Result<bool, Failure> {
+        let mut read = false;
+        for place in 0..self.series.len() {
+            if !self.series[place].started {
+                self.start(place, late)?;
+            }
+            if self.series[place].hot && !self.series[place].ended {
+                let more = self.advance(place, out)?;
+                self.series[place].hot = more;
+                read |= more;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Without following, streams come out one after the other.
+    fn advance_first(&mut self, out: &mut Output) -> Result<bool, Failure> {
+        while let Some(series) = self.series.get(self.first) {
+            if !series.started {
+                self.start(self.first, false)?;
+            }
+            if !self.series[self.first].ended {
+                return self.advance(self.first, out);
+            }
+            self.series[self.first].end();
+            self.first += 1;
+        }
+        Ok(false)
+    }
+
+    fn complain(&mut self, message: &str) {
+        self.failed |= !self.options.follow;
+        report(message);
+    }
+
+    fn start(&mut self, place: usize, late: bool) -> Result<(), Failure> {
+        let series = &mut self.series[place];
+        let position = self.options.commit.resume(series.cursor_name());
+        let journal = match &self.options.journal {
+            Some(path) if position.is_none() => Journal::load(path, &series.logger()).map_err(Failure::failed)?,
+            _ => None,
+        };
+        let result = series.start(position, journal.as_ref(), late);
+        let series = &mut self.series[place];
+        if let Err(error) = result {
+            let path = series.path.clone();
+            series.say_once(&path);
+            let message = format!("{}: {}", series.label(), describe(&error));
+            if self.options.follow && error.kind() != io::ErrorKind::InvalidData {
+                report(&format!("{message}; waiting for it"));
+            } else {
+                series.end();
+                self.complain(&message);
+                return Ok(());
+            }
+        }
+        self.watch(place);
+        Ok(())
+    }
+
+    fn watch(&mut self, place: usize) {
+        let series = &self.series[place];
+        if self.options.follow && !series.is_pollable() && !series.path.as_os_str().is_empty() {
+            self.watch.add(&series.path, place);
+        }
+    }
+
+    /// One block of one stream; false when it has nothing right now.
+    fn advance(&mut self, place: usize, out: &mut Output) -> Result<bool, Failure> {
+        let series = &mut self.series[place];
+        let before = series.bytes_read();
+        let read = series.read(&mut self.block);
+        self.progress.advance(series.bytes_read().saturating_sub(before));
+        let more = match read {
+            Ok(Read::Blocked) => Ok(false),
+            Ok(Read::Bytes(count)) if count > 0 => {
+                self.bytes += count as u64;
+                let counted = series.cut(Tail::More, out)?;
+                self.count(counted);
+                Ok(true)
+            }
+            Ok(Read::Bytes(_)) => self.at_end(place, out),
+            Ok(Read::Truncated) => self.truncated(place, out),
+            Err(error) => self.unreadable(place, &error, out),
+        };
+        self.series[place].give_back(&mut self.block);
+        more
+    }
+
+    /// A block could not be read.
+    fn unreadable(&mut self, place: usize, error: &io::Error, out: &mut Output) -> Result<bool, Failure> {
+        let series = &mut self.series[place];
+        let path = series.path.clone();
+        let message = series.explain(&path, error);
+        if series.may_grow(error) {
+            if series.say_once(&path) {
+                report(&format!("{message}; waiting for the rest of it"));
+            }
+            return Ok(false);
+        }
+        // What could be read of a damaged file is kept; the rest of it can't be.
+        let counted = series.cut(Tail::End, out)?;
+        series.give_up_file();
+        self.count(counted);
+        self.failed = true;
+        report(&message);
+        Ok(true)
+    }
+
+    /// The end of the file at hand, of what there is or of all there will be.
+    fn at_end(&mut self, place: usize, out: &mut Output) -> Result<bool, Failure> {
+        let series = &mut self.series[place];
+        if series.is_pollable() {
+            let counted = series.cut(Tail::End, out)?;
+            series.end();
+            self.count(counted);
+            return Ok(true);
+        }
+        match series.look() {
+            Look::Stay(None) if !self.options.follow => {
+                let counted = series.cut(Tail::End, out)?;
+                series.ended = true;
+                self.count(counted);
+                Ok(true)
+            }
+            Look::Stay(wake_at) => {
+                let due = series.flush_at().filter(|_| self.options.follow);
+                let now = Instant::now();
+                let tail = if due.is_some_and(|due| due <= now) { Tail::End } else { Tail::Idle };
+                series.wake_at = [wake_at, due.filter(|due| *due > now)].into_iter().flatten().min();
+                let counted = series.cut(tail, out)?;
+                let late = series.hear_the_last(&mut self.block, out)?;
+                self.count(counted);
+                self.count(late);
+                Ok(false)
+            }
+            Look::Truncated => self.truncated(place, out),
+            Look::Next(content, path) => {
+                // Once more: whoever had it open may have written until just now.
+                match series.read(&mut self.block) {
+                    Ok(Read::Bytes(0)) | Err(_) => {}
+                    Ok(Read::Bytes(count)) => {
+                        self.bytes += count as u64;
+                        let counted = series.cut(Tail::More, out)?;
+                        self.count(counted);
+                        return Ok(true);
+                    }
+                    Ok(Read::Truncated | Read::Blocked) => return self.truncated(place, out),
+                }
+                let counted = series.cut(Tail::End, out)?;
+                if let Err(error) = series.go_on(content, &path) {
+                    report(&series.explain(&path, &error));
+                }
+                self.count(counted);
+                self.watch(place);
+                Ok(true)
+            }
+            Look::Unreadable(file, error) => {
+                let message = series.explain(&file.path, &error);
+                let new = series.say_once(&file.path);
+                if self.options.follow {
+                    if new {
+                        report(&format!("{message}; waiting for it"));
+                    }
+                    return Ok(false);
+                }
+                // What comes after it must not be committed as if it had been read.
+                match self.options.commit {
+                    Commit::None => series.skip(&file),
+                    _ => series.ended = true,
+                }
+                let counted = series.cut(Tail::End, out)?;
+                self.count(counted);
+                self.complain(&message);
+                Ok(true)
+            }
+        }
+    }
+
+    fn truncated(&mut self, place: usize, out: &mut Output) -> Result<bool, Failure> {
+        let series = &mut self.series[place];
+        match series.find_copy() {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(Moving) => {
+                series.wake_at = Some(Instant::now() + SOON);
+                return Ok(false);
+            }
+        }
+        let place_name = series.path.display().to_string();
+        report_once("truncated files", || format!("{place_name}: file truncated; reading it from its beginning"));
+        let counted = series.cut(Tail::End, out)?;
+        let begun = series.begin_again();
+        self.count(counted);
+        if let Err(error) = begun {
+            report(&format!("{place_name}: {}", describe(&error)));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn count(&mut self, counted: Counted) {
+        self.counted.records += counted.records;
+        self.counted.dropped += counted.dropped;
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.committed_at = Instant::now();
+        if let Commit::Source(checkpoint) = &mut self.options.commit {
+            let mut position = Vec::new();
+            for series in &self.series {
+                if let Some(cursor) = series.sent_cursor(&mut position) {
+                    checkpoint.advance(&cursor);
+                }
+            }
+            checkpoint.save()?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until there may be something to do, at most until `at`; false when a stop was asked for.
+    fn wait(&mut self, out: &Output, at: Option<Instant>) -> Result<bool, Failure> {
+        self.listened_at = Instant::now();
+        let (places, extra): (Vec<usize>, Vec<BorrowedFd<'_>>) = self
+            .series
+            .iter()
+            .enumerate()
+            .filter(|(_, series)| series.is_pollable() && !series.ended)
+            .filter_map(|(place, series)| Some((place, series.file()?.as_fd())))
+            .unzip();
+        let soonest = self.series.iter().filter_map(|series| series.wake_at).chain(at).min();
+        let changed = self.watch.wait_also(&extra, out.fd(), soonest)?;
+        let now = Instant::now();
+        let all = self.watch.take_all_changed() || now - self.looked_at >= LOOK;
+        if let Changed::Extra(place) = changed {
+            self.series[places[place]].hot = true;
+        }
+        for place in self.watch.take_changed() {
+            if let Some(series) = self.series.get_mut(place) {
+                series.hot = true;
+            }
+        }
+        for series in &mut self.series {
+            let due = series.wake_at.is_some_and(|at| at <= now);
+            if due {
+                series.wake_at = None;
+            }
+            series.hot |= all || due;
+        }
+        if all {
+            self.looked_at = now;
+            if self.options.follow {
+                for (pattern, shape) in self.globs.clone() {
+                    self.expand(&pattern, &shape);
+                }
+                self.discover();
+            }
+        }
+        Ok(changed != Changed::Stop)
+    }
+}
+
+/// A followed file is an open file: as many as the system allows.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Whether the operand is standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == STDIN
+}

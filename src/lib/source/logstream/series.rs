@@ -1,0 +1,814 @@
+//! One log stream: its files, read one after the other as if they were one.
+//!
+//! The file at hand stays open until it is certain that nothing more comes into it and another one follows, so it
+//! doesn't matter what becomes of its name. Where it stands among the others is found by its inode, or, when it was
+//! compressed or copied, by its content.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::content::{Content, Identity, modified, read_at};
+use super::cutter::{Counted, Cutter, Cutting, Stamp};
+use super::journal::Journal;
+use super::position::{HEAD, Position, TAIL, fingerprint, hash_tail};
+use super::splitter::Tail;
+use super::tree::{Entry, Listing, Tree};
+use crate::message::wire::put_varint;
+use crate::pipeline::{Failure, Output, describe, report, report_once};
+use crate::source::template::{Encoded, Template};
+use crate::stream::{CursorRef, MAX_CURSOR_SIZE};
+
+/// What the streams of one input have in common.
+pub struct Shape {
+    pub cutting: Cutting,
+    pub template: Template,
+    /// Begin at the end of streams that have no checkpoint.
+    pub from_end: bool,
+    /// Go on at the end.
+    pub follow: bool,
+    /// How long a file must have been quiet before the next one's turn comes.
+    pub rotate_wait: Duration,
+    /// After so long without more, a record that waits for the next one's beginning goes out.
+    pub flush_timeout: Duration,
+}
+
+/// After a switch, how long the file before is looked after: whoever still writes to it is heard.
+const LEFT_FOR: Duration = Duration::from_secs(60);
+/// How long a compressed file that ends in the middle may be on its way.
+const UNFINISHED_FOR: Duration = Duration::from_secs(60);
+/// How soon to look again when files were being renamed.
+pub const SOON: Duration = Duration::from_millis(10);
+
+/// What reading gave.
+pub enum Read {
+    Bytes(usize),
+    /// It would block.
+    Blocked,
+    /// The file was truncated, or written anew.
+    Truncated,
+}
+
+/// What is to be done at the end of the file at hand.
+pub enum Look {
+    /// Nothing follows (yet); look again at that time at the latest.
+    Stay(Option<Instant>),
+    Truncated,
+    Next(Content, PathBuf),
+    /// The next file can't be opened.
+    Unreadable(Entry, io::Error),
+}
+
+/// Files were renamed or removed while they were looked at: in a moment it will be clear.
+pub struct Moving;
+
+/// Where the files after the one at hand begin, when that one isn't among them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nothing has been read.
+    Nothing,
+    /// A file that was last changed at this time, ns.
+    Changed(i64),
+}
+
+/// A file that was left for the next.
+struct Left {
+    content: Content,
+    offset: u64,
+    since: Instant,
+}
+
+/// One log stream.
+pub struct Series {
+    pub shape: Rc<Shape>,
+    /// Nothing for standard input and FIFOs.
+    tree: Option<Rc<RefCell<Tree>>>,
+    /// Its name in the tree.
+    key: String,
+    /// A file given by its name, which is followed whatever file has it.
+    named: Option<PathBuf>,
+    /// The file at hand.
+    pub path: PathBuf,
+    place: String,
+    /// In cursors.
+    name: String,
+    content: Option<Content>,
+    identity: Identity,
+    before: Before,
+    /// Bytes of the stream in earlier files.
+    base: u64,
+    /// What the content begins with.
+    head: Vec<u8>,
+    head_hash: u64,
+    /// The last bytes that were read, and an offset with the hash of what is before it.
+    tail: Vec<u8>,
+    anchor: (u64, u64),
+    cutter: Cutter,
+    template: Encoded,
+    logger: String,
+    /// Offset after the last record that went out.
+    sent: Option<u64>,
+    /// An encoded position without its offset.
+    rest: Vec<u8>,
+    /// A copy of a file that was truncated: nobody writes to it.
+    is_copy: bool,
+    /// The rest of it can't be read.
+    damaged: bool,
+    /// A compressed file ended in the middle when it had so many bytes.
+    unfinished: Option<u64>,
+    /// A checkpoint whose file may be one that can't be opened yet.
+    unresolved: Option<Position>,
+    /// Files that can't be read, and are left out.
+    skipped: HashSet<Identity>,
+    said: Option<PathBuf>,
+    /// The last list of files, by its version, and where the file at hand was in it by its content.
+    placed: Option<(u64, Option<usize>)>,
+    left: Option<Left>,
+    next_since: Option<Instant>,
+    pub read_at: Option<Instant>,
+    pub started: bool,
+    pub ended: bool,
+    /// There may be something to read.
+    pub hot: bool,
+    pub wake_at: Option<Instant>,
+    scratch: Vec<u8>,
+}
+
+/// The name of standard input among the operands.
+pub const STDIN: &str = "-";
+
+impl Series {
+    /// A file by its name, `-` for standard input.
+    pub fn named(path: &Path, shape: &Rc<Shape>) -> Series {
+        let stdin = path.as_os_str() == STDIN;
+        let tree = (!stdin).then(|| Rc::new(RefCell::new(Tree::named(path))));
+        let logger = if stdin { "stdin".into() } else { path.to_string_lossy().into_owned() };
+        let mut series = Series::new(tree, String::new(), cursor_name(path), &logger, shape);
+        series.named = Some(path.to_path_buf());
+        series.path = path.to_path_buf();
+        series.place = path.display().to_string();
+        series
+    }
+
+    /// A stream of a tree.
+    pub fn of_tree(tree: &Rc<RefCell<Tree>>, key: &str, shape: &Rc<Shape>) -> Series {
+        let root = tree.borrow().root().to_path_buf();
+        let root = fs::canonicalize(&root).unwrap_or(root);
+        let name = shortened(format!("{}#{key}", root.display()));
+        let logger = if key.is_empty() { root.display().to_string() } else { key.to_string() };
+        Series::new(Some(tree.clone()), key.to_string(), name, &logger, shape)
+    }
+
+    fn new(tree: Option<Rc<RefCell<Tree>>>, key: String, name: String, logger: &str, shape: &Rc<Shape>) -> Series {
+        let mut template = shape.template.clone();
+        if template.logger.is_empty() {
+            template.logger = logger.as_bytes().to_vec();
+        }
+        Series {
+            shape: shape.clone(),
+            tree,
+            key,
+            named: None,
+            path: PathBuf::new(),
+            place: String::new(),
+            name,
+            content: None,
+            identity: Identity::default(),
+            before: Before::Nothing,
+            base: 0,
+            head: Vec::new(),
+            head_hash: fingerprint(b""),
+            tail: Vec::new(),
+            anchor: (0, hash_tail(b"")),
+            cutter: Cutter::new(&shape.cutting),
+            template: template.encode(),
+            logger: String::from_utf8_lossy(&template.logger).into_owned(),
+            sent: None,
+            rest: Vec::new(),
+            is_copy: false,
+            damaged: false,
+            unfinished: None,
+            unresolved: None,
+            skipped: HashSet::new(),
+            said: None,
+            placed: None,
+            left: None,
+            next_since: None,
+            read_at: None,
+            started: false,
+            ended: false,
+            hot: true,
+            wake_at: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The name in cursors.
+    pub fn cursor_name(&self) -> &str {
+        &self.name
+    }
+
+    /// Header Logger.
+    pub fn logger(&self) -> &str {
+        &self.logger
+    }
+
+    /// Standard input or a FIFO: waited for, not looked at; it can't be read again.
+    pub fn is_pollable(&self) -> bool {
+        self.tree.is_none()
+    }
+
+    pub fn file(&self) -> Option<&File> {
+        self.content.as_ref().map(Content::file)
+    }
+
+    /// The files of the stream as they are now, oldest first.
+    pub fn listing(&self) -> Listing {
+        let Some(tree) = &self.tree else { return Listing { files: Rc::new([]), settled: true, version: 0 } };
+        let mut tree = tree.borrow_mut();
+        if let Err(messages) = tree.refresh() {
+            for message in messages {
+                report_once("files that are left out", || message);
+            }
+        }
+        tree.listing(&self.key).unwrap_or(Listing { files: Rc::new([]), settled: true, version: 0 })
+    }
+
+    fn look_anew(&self) {
+        if let Some(tree) = &self.tree {
+            tree.borrow_mut().invalidate();
+        }
+    }
+
+    /// Opens the file where reading begins. `late`: found while following, so all of it is new.
+    ///
+    /// # Errors
+    /// Why a file given by name can't be opened. Other streams are tried again at each look.
+    pub fn start(&mut self, position: Option<Position>, journal: Option<&Journal>, late: bool) -> io::Result<()> {
+        self.started = true;
+        if self.tree.is_none() {
+            let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+            self.content = Some(Content::stream(File::from(stdin)));
+            return Ok(());
+        }
+        if let Some(position) = position {
+            self.resume(position);
+            return Ok(());
+        }
+        if let Some(journal) = journal {
+            let listing = self.listing();
+            match journal.find(&listing.files) {
+                Some((path, content, head)) => return self.begin(content, &path, head, journal.seek, 0),
+                None => report(&format!(
+                    "{}: the file of Heka's journal, {}, is not among the stream's; reading them from the oldest",
+                    self.logger,
+                    journal.file_name.display()
+                )),
+            }
+        }
+        let from_end = self.shape.from_end && !late;
+        if let Some(path) = self.named.clone() {
+            let content = Content::open(&path)?;
+            if !content.file().metadata()?.is_file() {
+                self.tree = None;
+                self.content = Some(content);
+                return Ok(());
+            }
+            return if from_end { self.begin_at_end(content, &path) } else { self.adopt(content, &path, 0) };
+        }
+        if from_end {
+            let newest = self.listing().files.last().cloned();
+            if let Some(newest) = newest {
+                return self.begin_at_end(Content::open(&newest.path)?, &newest.path);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_at_end(&mut self, mut content: Content, path: &Path) -> io::Result<()> {
+        let mut head = vec![0; HEAD];
+        let (len, count) = if content.is_compressed() {
+            let count = content.fill(&mut head)?;
+            (count as u64 + io::copy(&mut content, &mut io::sink())?, count)
+        } else {
+            let len = content.file().metadata()?.len();
+            content.seek_to(len)?;
+            (len, read_at(content.file(), &mut head, 0)?.min(len as usize))
+        };
+        head.truncate(count);
+        self.begin(content, path, head, len, 0)
+    }
+
+    /// Goes on in content that stands at an offset.
+    fn begin(&mut self, content: Content, path: &Path, head: Vec<u8>, offset: u64, base: u64) -> io::Result<()> {
+        self.adopt(content, path, base)?;
+        self.head_hash = fingerprint(&head);
+        self.head = head;
+        self.cutter.restart(offset);
+        self.sent = Some(offset);
+        self.encode_rest();
+        Ok(())
+    }
+
+    /// Makes content the stream's, at its beginning.
+    pub fn adopt(&mut self, content: Content, path: &Path, base: u64) -> io::Result<()> {
+        let metadata = content.file().metadata()?;
+        self.set_file(content, path, &metadata);
+        self.base = base;
+        self.head.clear();
+        self.head_hash = fingerprint(b"");
+        self.tail.clear();
+        self.anchor = (0, hash_tail(b""));
+        self.cutter.restart(0);
+        self.sent = None;
+        self.encode_rest();
+        Ok(())
+    }
+
+    fn set_file(&mut self, content: Content, path: &Path, metadata: &fs::Metadata) {
+        self.identity = Identity::of(metadata);
+        self.before = Before::Changed(modified(metadata));
+        self.content = Some(content);
+        self.path = path.to_path_buf();
+        self.place = path.display().to_string();
+        (self.is_copy, self.damaged, self.unfinished) = (false, false, None);
+        (self.placed, self.next_since, self.unresolved) = (None, None, None);
+    }
+
+    /// The file that follows takes the place of the one at hand.
+    pub fn go_on(&mut self, content: Content, path: &Path) -> io::Result<()> {
+        let base = self.base + self.cutter.read_offset();
+        let left = self.content.take().filter(|content| self.shape.follow && !content.is_compressed());
+        let left = left.filter(|_| !self.is_copy && !self.damaged);
+        let offset = self.cutter.read_offset();
+        self.left = left.map(|content| Left { content, offset, since: Instant::now() });
+        self.adopt(content, path, base)
+    }
+
+    /// Finds the file of a checkpoint: by its inode and content, or by its content alone.
+    fn resume(&mut self, position: Position) {
+        let listing = self.listing();
+        let mut unreadable = false;
+        for same_inode in [true, false] {
+            if !same_inode && position.is_blank() {
+                continue;
+            }
+            for file in listing.files.iter().rev().filter(|f| (f.identity.inode == position.inode) == same_inode) {
+                match Content::open_at(&file.path, &position) {
+                    Ok(Some((content, head))) => {
+                        let begun = self.begin(content, &file.path, head, position.offset, position.base);
+                        if begun.is_ok() {
+                            self.anchor = (position.anchor, position.anchor_hash);
+                            self.encode_rest();
+                            return;
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(error) => unreadable |= error.kind() != io::ErrorKind::NotFound,
+                }
+            }
+        }
+        self.base = position.base + position.offset;
+        if unreadable && self.shape.follow {
+            // It may be one that can't be opened yet.
+            if self.unresolved.is_none() {
+                report(&format!("{}: can't look for the file of its checkpoint; waiting", self.label()));
+            }
+            self.unresolved = Some(position);
+            return;
+        }
+        self.unresolved = None;
+        self.before = match position.modified {
+            0 => Before::Nothing,
+            time => Before::Changed(i64::try_from(time).unwrap_or(i64::MAX)),
+        };
+        let next = self.first_after(&listing.files).and_then(|at| listing.files.get(at));
+        let then = match next {
+            Some(next) if self.named.as_deref() == Some(&next.path) => "reading it from its beginning".into(),
+            Some(next) => format!("going on with the first file changed after it, {}", next.path.display()),
+            None => "waiting for the next".into(),
+        };
+        report(&format!("{}: the file of its checkpoint is gone or was overwritten; {then}", self.label()));
+    }
+
+    /// For errors: the name that was given, or the stream's.
+    pub fn label(&self) -> String {
+        match &self.named {
+            Some(path) => path.display().to_string(),
+            None => self.name.clone(),
+        }
+    }
+
+    /// Where reading stands.
+    fn position(&self) -> Position {
+        let (anchor, anchor_hash) = self.anchor_now();
+        Position {
+            offset: self.cutter.read_offset(),
+            inode: self.identity.inode,
+            head: self.head.len() as u64,
+            fingerprint: self.head_hash,
+            base: self.base,
+            modified: match self.before {
+                Before::Nothing => 0,
+                Before::Changed(time) => time.max(0) as u64,
+            },
+            anchor,
+            anchor_hash,
+        }
+    }
+
+    /// The anchor at the offset up to which content has been read, if the bytes before that are known.
+    fn anchor_now(&self) -> (u64, u64) {
+        let offset = self.cutter.read_offset();
+        let known = self.tail.len() as u64 >= offset.min(TAIL as u64);
+        if known { (offset, hash_tail(&self.tail)) } else { self.anchor }
+    }
+
+    fn encode_rest(&mut self) {
+        let position = Position { anchor: self.anchor.0, anchor_hash: self.anchor.1, ..self.position() };
+        self.rest.clear();
+        position.encode_rest(&mut self.rest);
+    }
+
+    /// The cursor of the last record that went out.
+    pub fn sent_cursor<'a>(&'a self, position: &'a mut Vec<u8>) -> Option<CursorRef<'a>> {
+        let sent = self.sent.filter(|_| self.tree.is_some())?;
+        position.clear();
+        put_varint(position, sent);
+        position.extend_from_slice(&self.rest);
+        Some(CursorRef { stream: self.name.as_bytes(), sequence: self.base + sent, position })
+    }
+
+    /// Reads a block.
+    pub fn read(&mut self, block: &mut Vec<u8>) -> io::Result<Read> {
+        let Some(content) = &mut self.content else { return Ok(Read::Bytes(0)) };
+        if self.damaged {
+            return Ok(Read::Bytes(0));
+        }
+        if self.tree.is_none() {
+            if !readable(content.file()) {
+                return Ok(Read::Blocked);
+            }
+            let count = self.cutter.read(content, block, |_, _| true)?;
+            return Ok(Read::Bytes(count.unwrap_or(0)));
+        }
+        let at = self.cutter.read_offset();
+        let (head, tail, scratch) = (&mut self.head, &mut self.tail, &mut self.scratch);
+        let anchor = if tail.len() as u64 >= at.min(TAIL as u64) { (at, hash_tail(tail)) } else { self.anchor };
+        let mut grown = false;
+        let count = self.cutter.read(content, block, |content, bytes| {
+            // If it still begins as it did after the bytes were read, then they were what followed the ones before.
+            let same = bytes.is_empty() || content.is_compressed() || content.begins_with(head, scratch);
+            if same {
+                if at == head.len() as u64 && head.len() < HEAD {
+                    grown = !bytes.is_empty();
+                    head.extend_from_slice(&bytes[..bytes.len().min(HEAD - head.len())]);
+                }
+                keep_tail(tail, bytes);
+            }
+            same
+        })?;
+        let Some(count) = count else { return Ok(Read::Truncated) };
+        if count > 0 {
+            if grown {
+                self.head_hash = fingerprint(&self.head);
+            }
+            self.anchor = anchor;
+            if let Ok(metadata) = content.file().metadata() {
+                self.before = Before::Changed(modified(&metadata));
+            }
+            self.encode_rest();
+            (self.next_since, self.wake_at) = (None, None);
+            self.read_at = Some(Instant::now());
+        }
+        Ok(Read::Bytes(count))
+    }
+
+    /// Bytes of files that have been read, for the progress bar.
+    pub fn bytes_read(&self) -> u64 {
+        self.content.as_ref().map_or(0, Content::bytes_read)
+    }
+
+    pub fn give_back(&mut self, block: &mut Vec<u8>) {
+        self.cutter.give_back(block);
+    }
+
+    /// Writes a frame for each record.
+    pub fn cut(&mut self, tail: Tail, out: &mut Output) -> Result<Counted, Failure> {
+        let stamp = Stamp {
+            place: &self.place,
+            template: &self.template,
+            stream: &self.name,
+            base: self.base,
+            rest: self.tree.is_some().then_some(&self.rest),
+        };
+        self.cutter.cut(tail, &stamp, &mut self.sent, out)
+    }
+
+    /// When a record that waits for the next one's beginning goes out without it; only whole lines do.
+    pub fn flush_at(&self) -> Option<Instant> {
+        let Cutting::Records { splitter, .. } = &self.shape.cutting else { return None };
+        let waits = splitter.waits_for_the_next() && self.cutter.pending().ends_with(b"\n");
+        self.read_at.filter(|_| waits).map(|at| at + self.shape.flush_timeout)
+    }
+
+    /// At the end of the file at hand: what comes after it?
+    pub fn look(&mut self) -> Look {
+        if let Some(position) = self.unresolved {
+            self.look_anew();
+            self.resume(position);
+            return Look::Stay(self.content.is_some().then(Instant::now));
+        }
+        if let Some(content) = self.content.as_ref().filter(|content| !content.is_compressed() && !self.damaged) {
+            let Ok(metadata) = content.file().metadata() else { return Look::Stay(None) };
+            self.before = Before::Changed(modified(&metadata));
+            let shorter = metadata.len() < self.cutter.read_offset();
+            if shorter || !content.begins_with(&self.head, &mut self.scratch) {
+                return Look::Truncated;
+            }
+            // The name still is this file's: then it is the newest.
+            let name = self.named.as_ref().and_then(|path| fs::metadata(path).ok());
+            if name.is_some_and(|metadata| Identity::of(&metadata) == self.identity) {
+                self.next_since = None;
+                return Look::Stay(None);
+            }
+        }
+        if let Some(look) = self.look_for_the_rest() {
+            return look;
+        }
+        let listing = self.listing();
+        let from = match self.place_among(&listing) {
+            Ok(Some(at)) => at + 1,
+            Ok(None) => self.first_after(&listing.files).unwrap_or(listing.files.len()),
+            Err(Moving) => {
+                self.look_anew();
+                return Look::Stay(Some(Instant::now() + SOON));
+            }
+        };
+        let mut following = listing.files[from.min(listing.files.len())..].iter().filter(|file| {
+            let has_something = || fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() > 0);
+            !self.skipped.contains(&file.identity) && (file.len > 0 || has_something())
+        });
+        let Some(next) = following.next().cloned() else {
+            self.next_since = None;
+            return Look::Stay(None);
+        };
+        // When yet another one follows, the writer has left this one long ago.
+        let finished = !self.shape.follow
+            || self.is_copy
+            || self.damaged
+            || self.content.as_ref().is_none_or(Content::is_compressed)
+            || following.next().is_some();
+        if !finished {
+            let since = *self.next_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < self.shape.rotate_wait {
+                return Look::Stay(Some(since + self.shape.rotate_wait));
+            }
+        }
+        if !listing.settled {
+            return Look::Stay(Some(Instant::now() + SOON));
+        }
+        let opened = Content::open(&next.path).and_then(|content| Ok((content.file().metadata()?, content)));
+        match opened {
+            Ok((metadata, content)) if Identity::of(&metadata) == next.identity => Look::Next(content, next.path),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Look::Unreadable(next, error),
+            // Renamed or removed meanwhile.
+            _ => {
+                self.look_anew();
+                Look::Stay(Some(Instant::now() + SOON))
+            }
+        }
+    }
+
+    /// Where the file at hand is in a list; an error when that list is out of date.
+    fn place_among(&mut self, listing: &Listing) -> Result<Option<usize>, Moving> {
+        if self.before == Before::Nothing {
+            return Ok(None);
+        }
+        if let Some(at) = listing.files.iter().position(|file| file.identity == self.identity) {
+            return Ok(Some(at));
+        }
+        if let Some((_, at)) = self.placed.filter(|(version, _)| *version == listing.version) {
+            return Ok(at);
+        }
+        let at = self.copy_among(listing)?.map(|(at, _)| at);
+        if listing.settled {
+            self.placed = Some((listing.version, at));
+        }
+        Ok(at)
+    }
+
+    /// The newest other file that has what was read, open where reading stands.
+    fn copy_among(&self, listing: &Listing) -> Result<Option<(usize, Content)>, Moving> {
+        let position = self.position();
+        if position.is_blank() {
+            return Ok(None);
+        }
+        let mut gone = false;
+        for (at, file) in listing.files.iter().enumerate().rev() {
+            if file.identity == self.identity {
+                continue;
+            }
+            match Content::open_at(&file.path, &position) {
+                Ok(Some((content, _))) => return Ok(Some((at, content))),
+                Ok(None) => {}
+                Err(error) => gone |= error.kind() == io::ErrorKind::NotFound,
+            }
+        }
+        // The one that is gone may be it, and have another name now.
+        if gone { Err(Moving) } else { Ok(None) }
+    }
+
+    /// Where to begin when the file at hand is not among the others: after what was changed before it.
+    fn first_after(&self, files: &[Entry]) -> Option<usize> {
+        match (self.before, &self.named) {
+            (Before::Nothing, Some(path)) => files.iter().position(|file| file.path.file_name() == path.file_name()),
+            (Before::Nothing, None) => (!files.is_empty()).then_some(0),
+            (Before::Changed(time), _) => files.iter().position(|file| file.modified >= time),
+        }
+    }
+
+    /// The file was truncated. What was in it and had not been read is in a copy, if one was made: reading goes on
+    /// there. Answers whether there is one.
+    ///
+    /// # Errors
+    /// When files are being renamed just now, so that it can't be told yet.
+    pub fn find_copy(&mut self) -> Result<bool, Moving> {
+        self.look_anew();
+        let listing = self.listing();
+        let Some((at, content)) = self.copy_among(&listing)? else {
+            return if listing.settled { Ok(false) } else { Err(Moving) };
+        };
+        let metadata = content.file().metadata().map_err(|_| Moving)?;
+        let path = listing.files.get(at).map(|file| file.path.clone()).unwrap_or_default();
+        self.set_file(content, &path, &metadata);
+        self.is_copy = true;
+        self.encode_rest();
+        Ok(true)
+    }
+
+    /// Reads the file at hand, which was truncated, from its beginning.
+    pub fn begin_again(&mut self) -> io::Result<()> {
+        let base = self.base + self.cutter.read_offset();
+        let path = self.path.clone();
+        match self.content.take() {
+            Some(mut content) => {
+                content.seek_to(0)?;
+                self.adopt(content, &path, base)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What became of a compressed file that ended in the middle.
+    fn look_for_the_rest(&mut self) -> Option<Look> {
+        let len = self.unfinished?;
+        let metadata = self.content.as_ref()?.file().metadata().ok()?;
+        if metadata.len() != len {
+            self.unfinished = None;
+            match Content::open_at(&self.path, &self.position()) {
+                Ok(Some((content, _))) => self.content = Some(content),
+                _ => self.damaged = true,
+            }
+            return Some(Look::Stay(Some(Instant::now())));
+        }
+        let age = metadata.modified().ok().and_then(|time| time.elapsed().ok()).unwrap_or(UNFINISHED_FOR);
+        if age < UNFINISHED_FOR {
+            return Some(Look::Stay(None));
+        }
+        report(&format!("{}: ends in the middle of compressed data; the rest of it is not there", self.place));
+        self.damaged = true;
+        None
+    }
+
+    /// After an error: true when more may come, so that there is nothing to say but once.
+    pub fn may_grow(&mut self, error: &io::Error) -> bool {
+        let compressed = self.content.as_ref().filter(|content| content.is_compressed());
+        let Some(content) = compressed.filter(|_| self.shape.follow && error.kind() == io::ErrorKind::UnexpectedEof)
+        else {
+            return false;
+        };
+        self.unfinished = content.file().metadata().ok().map(|metadata| metadata.len());
+        self.unfinished.is_some()
+    }
+
+    /// The rest of the file at hand can't be read: what follows comes next.
+    pub fn give_up_file(&mut self) {
+        self.damaged = true;
+    }
+
+    pub fn skip(&mut self, file: &Entry) {
+        self.skipped.insert(file.identity);
+    }
+
+    /// Whether this has not been said of that file yet.
+    pub fn say_once(&mut self, path: &Path) -> bool {
+        let new = self.said.as_deref() != Some(path);
+        self.said = Some(path.to_path_buf());
+        new
+    }
+
+    /// What has been written to the file before since it was left. It goes out late, without a cursor.
+    pub fn hear_the_last(&mut self, block: &mut Vec<u8>, out: &mut Output) -> Result<Counted, Failure> {
+        let Some(left) = &mut self.left else { return Ok(Counted::default()) };
+        let len = left.content.file().metadata().map_or(0, |metadata| metadata.len());
+        let mut counted = Counted::default();
+        if len > left.offset && matches!(self.shape.cutting, Cutting::Records { .. }) {
+            report_once("lines written to a file after the next one was begun", || {
+                format!("{}: lines came into the file before it; they are out of order (see --rotate-wait)", self.place)
+            });
+            let mut cutter = Cutter::new(&self.shape.cutting);
+            cutter.restart(left.offset);
+            while cutter.read(&mut left.content, block, |_, _| true).is_ok_and(|count| count > Some(0)) {}
+            left.offset = cutter.read_offset();
+            let stamp = Stamp { place: &self.place, template: &self.template, stream: "", base: 0, rest: None };
+            counted = cutter.cut(Tail::End, &stamp, &mut None, out)?;
+            cutter.give_back(block);
+        }
+        if left.since.elapsed() > LEFT_FOR {
+            self.left = None;
+        }
+        Ok(counted)
+    }
+
+    /// Whether the file is at hand, or was until just now.
+    pub fn holds(&self, identity: Identity) -> bool {
+        let left = self.left.as_ref().and_then(|left| left.content.file().metadata().ok());
+        self.content.is_some() && self.identity == identity || left.is_some_and(|left| Identity::of(&left) == identity)
+    }
+
+    /// The end of it all: nothing is kept open.
+    pub fn end(&mut self) {
+        self.ended = true;
+        (self.content, self.left) = (None, None);
+    }
+
+    /// Where reading would resume, for a person.
+    pub fn whereabouts(&self) -> String {
+        match (&self.content, self.first_after(&self.listing().files)) {
+            (Some(_), _) => format!("{} at byte {}", self.path.display(), self.cutter.read_offset()),
+            (None, Some(at)) => {
+                let path = self.listing().files.get(at).map(|file| file.path.display().to_string());
+                format!("{} at its beginning", path.unwrap_or_default())
+            }
+            (None, None) => "no file yet".into(),
+        }
+    }
+
+    /// The file can't be opened: a line for the user.
+    pub fn explain(&self, path: &Path, error: &io::Error) -> String {
+        format!("{}: {}", path.display(), describe(error))
+    }
+}
+
+/// The last bytes that were read.
+fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() >= TAIL {
+        tail.clear();
+        tail.extend_from_slice(&bytes[bytes.len() - TAIL..]);
+        return;
+    }
+    let surplus = (tail.len() + bytes.len()).saturating_sub(TAIL);
+    tail.drain(..surplus);
+    tail.extend_from_slice(bytes);
+}
+
+fn readable(file: &File) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut fds = [PollFd::new(file, PollFlags::IN)];
+    !matches!(poll(&mut fds, Some(&now)), Ok(0))
+}
+
+/// The absolute path.
+fn cursor_name(path: &Path) -> String {
+    if path.as_os_str() == STDIN {
+        return "stdin".into();
+    }
+    // The directory without its links, but not the name itself: a link that is moved on stays the same stream.
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let absolute = match (absolute.parent().map(fs::canonicalize), absolute.file_name()) {
+        (Some(Ok(directory)), Some(name)) => directory.join(name),
+        _ => absolute,
+    };
+    match absolute.to_str() {
+        Some(name) => shortened(name.to_string()),
+        None => hashed(absolute.as_os_str().as_encoded_bytes()),
+    }
+}
+
+/// A name, or its hash where it would not fit into a cursor beside the position.
+fn shortened(name: String) -> String {
+    const LONGEST: usize = MAX_CURSOR_SIZE - 72;
+    if name.len() <= LONGEST { name } else { hashed(name.as_bytes()) }
+}
+
+fn hashed(name: &[u8]) -> String {
+    use sha1::{Digest, Sha1};
+    Sha1::digest(name).iter().fold("sha1:".to_string(), |name, byte| format!("{name}{byte:02x}"))
+}

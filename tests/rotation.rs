@@ -1,0 +1,291 @@
+//! Rotation as it happens on servers, while a writer appends numbered lines as fast as it can: each number has to arrive
+//! once, in order.
+//!
+//! HEKA_ROTATIONS makes each test longer than CI's.
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use common::{Workdir, eventually, have};
+
+fn rotations() -> u32 {
+    std::env::var("HEKA_ROTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+}
+
+/// Fixed in length and closed, so that a torn one is no other number.
+fn line(number: u64) -> String {
+    format!("n{number:010} some text that makes the line as long as a short log line is\n")
+}
+
+fn number(line: &[u8]) -> Option<u64> {
+    let digits = line.strip_prefix(b"n").filter(|_| line.ends_with(b"log line is"))?.get(..10)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn numbers(text: &[u8]) -> Vec<u64> {
+    text.split(|&byte| byte == b'\n').filter_map(number).collect()
+}
+
+/// Appends lines until it is stopped; opens the file anew when its name has gone to another, as services do.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// `creates`: also when nothing has the name, which logrotate's `create` would take for an obstacle.
+    fn start(path: PathBuf, creates: bool) -> Writer {
+        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, count) = (stop.clone(), written.clone());
+        let thread = std::thread::spawn(move || {
+            let open = || File::options().append(true).create(true).open(&path).unwrap();
+            let mut file = open();
+            for number in 0.. {
+                if number % 50 == 0 {
+                    if stopped.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let inode = fs::metadata(&path).map(|metadata| metadata.ino());
+                    let own = file.metadata().unwrap().ino();
+                    if inode.map_or(creates, |inode| inode != own) {
+                        file = open();
+                    }
+                }
+                file.write_all(line(number).as_bytes()).unwrap();
+                count.store(number + 1, Ordering::Relaxed);
+            }
+        });
+        Writer { stop, written, thread: Some(thread) }
+    }
+
+    fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    fn stop(&mut self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+        self.written()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What a pipeline has written, once it has been quiet.
+fn received(dir: &Workdir, out: &str, last: u64) -> Vec<u64> {
+    let wanted = line(last);
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let text = dir.read(out);
+        if text.ends_with(wanted.as_bytes()) || Instant::now() > until {
+            return numbers(&text);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[track_caller]
+fn assert_all_in_order(found: &[u64], written: u64, how: &str) {
+    for (place, &number) in found.iter().enumerate() {
+        assert_eq!(number, place as u64, "{how}: after {:?}", &found[place.saturating_sub(3)..place]);
+    }
+    assert_eq!(found.len() as u64, written, "{how}: the end is missing");
+}
+
+/// How the same files are followed: by name, and as a log stream. Numbers count back unless they are dates; the file
+/// that has none is the newest.
+fn ways(dir: &Workdir, files: &str, dates: bool) -> [(&'static str, String); 2] {
+    dir.write("dates.toml", format!("[Seq]\nmissing = {}\n", i64::MAX));
+    let priority = if dates { "Seq --translate dates.toml" } else { "^Seq" };
+    [
+        ("by name", "heka-tail -f logs/app.log".into()),
+        ("as a log stream", format!("heka-tail -f --logstream logs --match '{files}' --priority {priority}")),
+    ]
+}
+
+const NUMBERED: &str = r"app\.log\.?(?P<Seq>\d+)?(\.gz)?";
+
+/// Runs logrotate as often as asked for, with a writer beside it.
+fn with_logrotate(
+    options: &str,
+    files: &str,
+    pause: Duration,
+    rotations: u32,
+    check: impl Fn(&Workdir, &[u64], u64, &str),
+) {
+    if !have("logrotate") {
+        return;
+    }
+    for way in 0..2 {
+        let dir = Workdir::new();
+        let (way, tail) = &ways(&dir, files, options.contains("dateext"))[way];
+        let how = format!("{}, {way}", options.replace('\n', " "));
+        fs::create_dir(dir.path("logs")).unwrap();
+        let logs = dir.path("logs");
+        dir.write("conf", format!("{}/app.log {{\nrotate 10000\nmissingok\n{options}\n}}\n", logs.display()));
+        dir.sh("chmod 755 . logs; chmod 644 conf").ok();
+        let mut writer = Writer::start(dir.path("logs/app.log"), false);
+        eventually("it writes", || writer.written() > 0);
+        let mut pipe = dir.start(&format!("{tail} | heka-cat --format payload > out"));
+        let mut rotated = 0;
+        for _ in 0..rotations {
+            std::thread::sleep(pause);
+            let ran = dir.sh("/usr/sbin/logrotate -f -s state conf");
+            rotated += ran.status.success() as u32;
+        }
+        let written = writer.stop();
+        let found = received(&dir, "out", written - 1);
+        pipe.signal("-TERM");
+        assert!(pipe.wait(Duration::from_secs(20)).success(), "{how}");
+        println!("{how}: {written} lines over {rotated} rotations");
+        assert!(rotated > rotations / 2, "{how}: logrotate did not rotate");
+        check(&dir, &found, written, &how);
+    }
+}
+
+fn all_in_order(_: &Workdir, found: &[u64], written: u64, how: &str) {
+    assert_all_in_order(found, written, how);
+}
+
+const PAUSE: Duration = Duration::from_millis(30);
+
+#[test]
+fn logrotate_create() {
+    with_logrotate("create", NUMBERED, PAUSE, rotations(), all_in_order);
+}
+
+#[test]
+fn logrotate_compress() {
+    with_logrotate("create\ncompress", NUMBERED, PAUSE, rotations(), all_in_order);
+}
+
+#[test]
+fn logrotate_delaycompress() {
+    with_logrotate("create\ncompress\ndelaycompress", NUMBERED, PAUSE, rotations(), all_in_order);
+}
+
+#[test]
+fn logrotate_dateext() {
+    // Its dates count seconds: not more than one rotation in each.
+    let rotations = rotations().div_ceil(3).min(30);
+    let dated = r"app\.log(-(?P<Seq>\d+))?(\.gz)?";
+    for options in ["create\ndateext\ndateformat -%Y%m%d%H%M%S", "create\ndateext\ndateformat -%Y%m%d%H%M%S\ncompress"]
+    {
+        with_logrotate(options, dated, Duration::from_millis(1100), rotations, all_in_order);
+    }
+}
+
+/// Lines that come between logrotate's copy and its truncation are lost by logrotate; a reader may have seen them.
+fn all_that_reached_the_files(dir: &Workdir, found: &[u64], written: u64, how: &str) {
+    let mut kept: Vec<u64> = Vec::new();
+    for file in fs::read_dir(dir.path("logs")).unwrap() {
+        let path = file.unwrap().path();
+        let text = match path.extension().is_some_and(|extension| extension == "gz") {
+            true => dir.sh(&format!("zcat {}", path.display())).ok().stdout,
+            false => fs::read(&path).unwrap(),
+        };
+        kept.extend(numbers(&text));
+    }
+    kept.sort();
+    println!(
+        "{how}: {} lines were lost by logrotate, of them {} were read in time",
+        written - kept.len() as u64,
+        found.len() as i64 - kept.len() as i64
+    );
+    assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "{how}: twice, or out of order");
+    let missing: Vec<u64> = kept.iter().copied().filter(|number| found.binary_search(number).is_err()).collect();
+    assert!(
+        missing.is_empty(),
+        "{how}: {} lines are missing, from {} to {}",
+        missing.len(),
+        missing[0],
+        missing[missing.len() - 1]
+    );
+}
+
+#[test]
+fn logrotate_copytruncate() {
+    with_logrotate("copytruncate", NUMBERED, PAUSE, rotations(), all_that_reached_the_files);
+}
+
+#[test]
+fn logrotate_copytruncate_compress() {
+    with_logrotate("copytruncate\ncompress", NUMBERED, PAUSE, rotations(), all_that_reached_the_files);
+}
+
+#[test]
+fn a_nightly_rename_by_cron() {
+    for way in 0..2 {
+        let dir = Workdir::new();
+        let (way, tail) = &ways(&dir, r"app\.((?P<Seq>\d+)\.)?log", true)[way];
+        fs::create_dir(dir.path("logs")).unwrap();
+        let mut writer = Writer::start(dir.path("logs/app.log"), true);
+        eventually("it writes", || writer.written() > 0);
+        let pipe = dir.start(&format!("{tail} | heka-cat --format payload > out"));
+        for night in 0..rotations() {
+            std::thread::sleep(PAUSE);
+            fs::rename(dir.path("logs/app.log"), dir.path(&format!("logs/app.{}.log", 20140210 + night))).unwrap();
+            eventually("the writer has opened it anew", || Path::new(&dir.path("logs/app.log")).exists());
+        }
+        let written = writer.stop();
+        let found = received(&dir, "out", written - 1);
+        pipe.signal("-TERM");
+        println!("rename, {way}: {written} lines");
+        assert_all_in_order(&found, written, way);
+    }
+}
+
+#[test]
+fn svlogd_and_multilog() {
+    let label = r"((?P<Label>@[0-9a-f]{24})\.[su]|current)";
+    for (program, command) in [
+        ("svlogd", "mkdir logs && printf 's20000\\nn0\\n' > logs/config && exec svlogd -b 65536 logs"),
+        ("multilog", "exec multilog s20000 n10000 ./logs"),
+    ] {
+        if !have(program) {
+            continue;
+        }
+        for (way, tail) in [
+            ("by name", "heka-tail -f logs/current".to_string()),
+            (
+                "as a log stream",
+                format!("heka-tail -f --logstream logs --match '{label}' --priority Label --translate missing.toml"),
+            ),
+        ] {
+            let dir = Workdir::new();
+            dir.write("missing.toml", format!("[Label]\nmissing = {}\n", i64::MAX));
+            dir.sh("mkfifo lines").ok();
+            let mut logger = dir.start(&format!("({command}) < lines"));
+            let mut fifo = File::options().write(true).open(dir.path("lines")).unwrap();
+            fifo.write_all(line(0).as_bytes()).unwrap();
+            eventually("there is a log", || fs::metadata(dir.path("logs/current")).is_ok_and(|file| file.len() > 0));
+            let pipe = dir.start(&format!("{tail} | heka-cat --format payload > out"));
+            eventually("it is read", || !dir.read("out").is_empty());
+            let written = rotations() as u64 * 1000;
+            for number in 1..written {
+                fifo.write_all(line(number).as_bytes()).unwrap();
+            }
+            drop(fifo);
+            logger.wait(Duration::from_secs(30));
+            let found = received(&dir, "out", written - 1);
+            pipe.signal("-TERM");
+            let files = fs::read_dir(dir.path("logs")).unwrap().count();
+            println!("{program}, {way}: {written} lines in {files} files");
+            assert!(files > 10, "{program} did not rotate");
+            assert_all_in_order(&found, written, &format!("{program}, {way}"));
+        }
+    }
+}
