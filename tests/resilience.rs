@@ -10,26 +10,9 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Workdir, binaries, eventually, frames, messages, payloads};
+use common::{Random, Workdir, binaries, eventually, frames, messages, payloads, setting};
 use heka::message::uuid::random_u64;
 use heka::stream::Frame;
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// splitmix64: the same seed, the same kills.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
 
 fn access_log(dir: &Workdir, lines: u64) -> Vec<u64> {
     let mut text = String::new();

@@ -1,23 +1,26 @@
 //! Rotation as it happens on servers, while a writer appends numbered lines as fast as it can: each number has to arrive
 //! once, in order.
 //!
-//! HEKA_ROTATIONS makes each test longer than CI's.
+//! HEKA_ROTATIONS and HEKA_KILL_ROUNDS make the tests longer than CI's; HEKA_SEED repeats a kill test.
 
 mod common;
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use common::{Workdir, eventually, have};
+use common::{Random, Workdir, binaries, eventually, frames, free_port, have, setting};
+use heka::message::uuid::random_u64;
+use heka::stream::Frame;
 
 fn rotations() -> u32 {
-    std::env::var("HEKA_ROTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+    setting("HEKA_ROTATIONS", 12) as u32
 }
 
 /// Fixed in length and closed, so that a torn one is no other number.
@@ -288,4 +291,180 @@ fn svlogd_and_multilog() {
             assert_all_in_order(&found, written, &format!("{program}, {way}"));
         }
     }
+}
+
+/// How many lines are committed: a cursor's sequence counts the bytes of the stream.
+fn committed(dir: &Workdir) -> u64 {
+    let json: serde_json::Value = serde_json::from_slice(&dir.read("ck")).unwrap_or_default();
+    let streams = json["streams"].as_object().cloned().unwrap_or_default();
+    streams.values().filter_map(|mark| mark["sequence"].as_u64()).next().unwrap_or(0) / line(0).len() as u64
+}
+
+/// heka-tail and heka-cat as two processes, so that each can be killed.
+fn start_two(dir: &Workdir, tail: &str) -> [Child; 2] {
+    let stderr = || File::options().append(true).create(true).open(dir.path("stderr")).unwrap();
+    let words = tail.split(' ').chain(["--checkpoint", "ck", "--commit", "sink"]).skip(1);
+    let mut first = Command::new(binaries().join("heka-tail"));
+    let words: Vec<String> = words.map(|word| word.trim_matches('\'').to_string()).collect();
+    first.args(words).current_dir(dir.path("")).stdout(Stdio::piped()).stderr(stderr());
+    let mut first = first.spawn().unwrap();
+    let out = File::options().append(true).create(true).open(dir.path("out")).unwrap();
+    let mut second = Command::new(binaries().join("heka-cat"));
+    second.args(["--format", "heka", "--checkpoint", "ck"]).current_dir(dir.path("")).stderr(stderr());
+    let second = second.stdin(first.stdout.take().unwrap()).stdout(out).spawn().unwrap();
+    [first, second]
+}
+
+fn numbers_of_frames(stream: &[u8]) -> Vec<u64> {
+    let payload = |raw: &Vec<u8>| number(Frame::parse(raw).unwrap().view().payload());
+    frames(stream).0.iter().filter_map(payload).collect()
+}
+
+#[test]
+fn kill_9_during_rotation_and_compression_loses_nothing() {
+    if !have("logrotate") {
+        return;
+    }
+    let rounds = setting("HEKA_KILL_ROUNDS", 10);
+    let seed = setting("HEKA_SEED", random_u64());
+    println!("HEKA_SEED={seed} HEKA_KILL_ROUNDS={rounds}");
+    let mut random = Random(seed);
+    for way in 0..2 {
+        let dir = Workdir::new();
+        fs::create_dir(dir.path("logs")).unwrap();
+        let (way, tail) = &ways(&dir, NUMBERED, false)[way];
+        let logs = dir.path("logs");
+        dir.write("conf", format!("{}/app.log {{\nrotate 10000\ncreate\ncompress\n}}\n", logs.display()));
+        dir.sh("chmod 755 . logs; chmod 644 conf").ok();
+        let mut writer = Writer::start(dir.path("logs/app.log"), false);
+        eventually("it writes", || writer.written() > 0);
+        let rotating = Arc::new(AtomicBool::new(true));
+        let rotator = {
+            let (rotating, place) = (rotating.clone(), dir.path(""));
+            std::thread::spawn(move || {
+                let mut rotated = 0;
+                while rotating.load(Ordering::Relaxed) {
+                    let mut command = Command::new("/usr/sbin/logrotate");
+                    let ran = command.args(["-f", "-s", "state", "conf"]).current_dir(&place).output().unwrap();
+                    rotated += ran.status.success() as u32;
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                rotated
+            })
+        };
+        // How much of the output, and of the stream, each round's end found committed.
+        let mut marks = Vec::new();
+        for round in 0..rounds {
+            let mut children = start_two(&dir, tail);
+            std::thread::sleep(Duration::from_millis(50 + random.next() % 400));
+            let victim = (round % 3) as usize;
+            match victim {
+                2 => children.iter_mut().for_each(|child| child.kill().unwrap()),
+                victim => children[victim].kill().unwrap(),
+            }
+            // The other one comes to its end by itself: its pipe is closed.
+            for child in &mut children {
+                child.wait().unwrap();
+            }
+            marks.push((dir.read("out").len(), committed(&dir)));
+        }
+        rotating.store(false, Ordering::Relaxed);
+        let rotated = rotator.join().unwrap();
+        let written = writer.stop();
+        let mut children = start_two(&dir, tail);
+        eventually("all of it is committed", || committed(&dir) == written);
+        Command::new("kill").arg(children[0].id().to_string()).status().unwrap();
+        children.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
+
+        let out = dir.read("out");
+        let mut seen = vec![0u32; written as usize];
+        let mut repeated = 0;
+        let ends = marks.iter().map(|(len, _)| *len).chain([out.len()]);
+        let mut from = 0;
+        for (round, to) in ends.enumerate() {
+            let was_committed = if round == 0 { 0 } else { marks[round - 1].1 };
+            for number in numbers_of_frames(&out[from..to]) {
+                assert!(
+                    number >= was_committed,
+                    "seed {seed}, {way}, round {round}: line {number} came again, but {was_committed} lines were committed"
+                );
+                seen[number as usize] += 1;
+                repeated += (seen[number as usize] > 1) as u64;
+            }
+            from = to;
+        }
+        let missing: Vec<usize> = (0..seen.len()).filter(|&number| seen[number] == 0).collect();
+        let first = missing.first().copied().unwrap_or_default();
+        assert!(missing.is_empty(), "seed {seed}, {way}: {} lines are missing, the first is {first}", missing.len());
+        println!("{way}: {written} lines, {rotated} rotations, {rounds} kills, {repeated} lines came again");
+    }
+}
+
+#[test]
+fn nginx_under_load_reopens_its_logs() {
+    if !have("logrotate") || !have("nginx") {
+        return;
+    }
+    let dir = Workdir::new();
+    fs::create_dir(dir.path("logs")).unwrap();
+    let port = free_port();
+    dir.write(
+        "nginx.conf",
+        format!(
+            "user root; worker_processes 2; daemon off; pid nginx.pid; error_log stderr;
+             events {{}}
+             http {{ client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+               keepalive_requests 1000000;
+               server {{ listen 127.0.0.1:{port}; access_log logs/app.log; location / {{ return 204; }} }} }}"
+        ),
+    );
+    let here = dir.path("").display().to_string();
+    let conf = format!(
+        "{here}/logs/app.log {{\nrotate 10000\ncreate\ncompress\ndelaycompress\npostrotate\nkill -USR1 $(cat {here}/nginx.pid)\nendscript\n}}\n"
+    );
+    dir.write("conf", conf);
+    dir.sh("chmod 755 . logs; chmod 644 conf").ok();
+    let _server = dir.start("exec nginx -p $PWD -c $PWD/nginx.conf 2>server.err");
+    eventually("nginx answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let pipe = dir.start("heka-tail -f --logstream logs --match 'app\\.log\\.?(?P<Seq>\\d+)?(\\.gz)?' --priority ^Seq | heka-cat --format payload > out");
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<JoinHandle<u64>> = (0..3)
+        .map(|client| {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+                let mut sent = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    stream.write_all(format!("GET /{client}/{sent} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+                    let (mut answer, mut buf) = (Vec::new(), [0; 1024]);
+                    while !answer.ends_with(b"\r\n\r\n") {
+                        let count = stream.read(&mut buf).unwrap();
+                        assert!(count > 0);
+                        answer.extend_from_slice(&buf[..count]);
+                    }
+                    sent += 1;
+                }
+                sent
+            })
+        })
+        .collect();
+    for _ in 0..rotations() {
+        std::thread::sleep(Duration::from_millis(100));
+        dir.sh("/usr/sbin/logrotate -f -s state conf").ok();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let sent: u64 = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    // The files have it in the order in which it has to come.
+    let files = "cd logs; for file in $(ls -v -r | grep -v '^app.log$') app.log; do zcat -f $file; done";
+    eventually("nginx has logged", || {
+        dir.sh(files).stdout.iter().filter(|&&byte| byte == b'\n').count() as u64 == sent
+    });
+    let wanted = dir.sh(files).ok().stdout;
+    let until = Instant::now() + Duration::from_secs(30);
+    while dir.read("out").len() < wanted.len() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    pipe.signal("-TERM");
+    println!("nginx: {sent} requests over {} rotations", rotations());
+    assert!(dir.read("out") == wanted, "{} bytes came, {} were logged", dir.read("out").len(), wanted.len());
 }

@@ -3,14 +3,8 @@
 
 mod common;
 
-use std::net::TcpListener;
-
-use common::{Workdir, eventually, field, have, messages};
+use common::{Workdir, eventually, field, free_port, have, messages};
 use heka::message::schema::Message;
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// Requests that a web server gets: path, user agent, referer.
 const REQUESTS: [(&str, &str, &str); 4] = [

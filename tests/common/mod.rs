@@ -231,6 +231,28 @@ pub fn field(message: &Message, name: &str) -> Option<String> {
     Some(values.join(",") + &representation.filter(|text| text.len() > 1).unwrap_or_default())
 }
 
+/// A number from the environment.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// splitmix64: the same seed, the same kills.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// Whether a test that needs a program from Debian can run; says so when it can't.
 pub fn have(program: &str) -> bool {
     let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

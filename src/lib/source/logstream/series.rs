@@ -400,7 +400,7 @@ impl Series {
     pub fn label(&self) -> String {
         match &self.named {
             Some(path) => path.display().to_string(),
-            None => self.name.clone(),
+            None => self.logger.clone(),
         }
     }
 

@@ -45,7 +45,7 @@ pub struct Tree {
     /// Files last changed longer ago than this are left out.
     oldest: Option<Duration>,
     rescan: Duration,
-    directories: Vec<(PathBuf, SystemTime)>,
+    directories: Vec<(PathBuf, Option<SystemTime>)>,
     streams: BTreeMap<String, Listing>,
     looked_at: Option<Instant>,
     /// Nothing changed while the directories were read, as far as their times tell.
@@ -121,7 +121,7 @@ impl Tree {
         if let Some(at) = self.looked_at {
             let age = at.elapsed();
             // Many streams ask within the same moment.
-            let same = |(path, time): &(PathBuf, SystemTime)| changed_at(path).is_some_and(|now| now == *time);
+            let same = |(path, time): &(PathBuf, Option<SystemTime>)| changed_at(path) == *time;
             if age < AT_MOST_EVERY || self.settled && age < self.rescan && self.directories.iter().all(same) {
                 return Ok(());
             }
@@ -129,8 +129,9 @@ impl Tree {
         let before = SystemTime::now();
         let mut found = Found::default();
         self.walk(&self.root, &mut found);
-        let settled = |(path, time): &(PathBuf, SystemTime)| {
-            before.duration_since(*time).is_ok_and(|age| age > TICK) && changed_at(path) == Some(*time)
+        let settled = |(path, time): &(PathBuf, Option<SystemTime>)| {
+            let quiet = time.is_none_or(|time| before.duration_since(time).is_ok_and(|age| age > TICK));
+            quiet && changed_at(path) == *time
         };
         self.settled = found.directories.iter().all(settled);
         self.looked_at = Some(Instant::now());
@@ -167,8 +168,7 @@ impl Tree {
     }
 
     fn walk(&self, directory: &Path, found: &mut Found) {
-        let Some(time) = changed_at(directory) else { return };
-        found.directories.push((directory.to_path_buf(), time));
+        found.directories.push((directory.to_path_buf(), changed_at(directory)));
         let Ok(entries) = fs::read_dir(or_here(directory)) else { return };
         for entry in entries.flatten() {
             let Ok(kind) = entry.file_type() else { continue };
@@ -249,7 +249,7 @@ impl Tree {
 
 #[derive(Default)]
 struct Found {
-    directories: Vec<(PathBuf, SystemTime)>,
+    directories: Vec<(PathBuf, Option<SystemTime>)>,
     streams: BTreeMap<String, Vec<Entry>>,
     left_out: u64,
     errors: Vec<String>,
