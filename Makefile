@@ -18,6 +18,7 @@ bench:
 	bash benches/ratios.sh
 	bash benches/lpeg.sh
 	bash benches/filters.sh
+	bash benches/logstreams.sh
 
 # Half an hour; needs cargo-fuzz and a nightly toolchain.
 fuzz:

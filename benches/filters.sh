@@ -9,6 +9,7 @@ cargo build --release --quiet
 PATH=$PWD/target/release:$PATH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+. benches/measure.sh
 awk -v lines="$lines" -v seed=1 -f benches/generate.awk | heka-tail | heka-decode --lua nginx_access > "$work/day.hpb"
 cat > "$work/inject.lua" <<'LUA'
 local m = { Type = "x", Fields = {} }
@@ -40,25 +41,20 @@ function process_message()
 end
 LUA
 
-row() { # what, wanted, command
-    local what=$1 wanted=$2 best=999999 user system
+rate() { # what, wanted, command
+    local what=$1 wanted=$2
     shift 2
-    for _ in 1 2 3 4 5; do
-        { TIMEFORMAT='%U %S'; time "$@" > /dev/null; } 2> "$work/time"
-        read -r user system < <(tail -n 1 "$work/time")
-        best=$(awk -v u="$user" -v s="$system" -v best="$best" 'BEGIN { t = u + s; print (t < best) ? t : best }')
-    done
-    awk -v what="$what" -v t="$best" -v lines="$lines" -v wanted="$wanted" 'BEGIN {
-        printf "%-40s %6.2f s  %6.2f million messages per CPU second  wanted: %s\n", what, t, lines / t / 1e6, wanted }'
+    awk -v what="$what" -v ms="$(cpu "$@")" -v lines="$lines" -v wanted="$wanted" 'BEGIN {
+        printf "%-40s %6.2f s  %6.2f million messages per CPU second  wanted: %s\n", what, ms / 1e3, lines / ms / 1e3, wanted }'
 }
 
 echo "$lines messages, $(($(stat -c %s "$work/day.hpb") / lines)) bytes each"
-row "heka-cat -c (reading alone)" "-" heka-cat -c "$work/day.hpb"
-row "the tutorial's counter, --ticker 60" "4" heka-sandbox --lua tests/scripts/tutorial/counter.lua --ticker 60 "$work/day.hpb"
-row "http_status, --ticker 60" "1.5" heka-sandbox --lua http_status --ticker 60 "$work/day.hpb"
-row "a message for each" "0.7" heka-sandbox --lua "$work/inject.lua" "$work/day.hpb"
-row "    its four reads alone" "-" heka-sandbox --lua "$work/reads.lua" "$work/day.hpb"
-row "    a message of constants alone" "-" heka-sandbox --lua "$work/constant.lua" "$work/day.hpb"
-row "the counter, with kept state" "-" heka-sandbox --lua tests/scripts/tutorial/counter.lua --ticker 60 \
+rate "heka-cat -c (reading alone)" "-" heka-cat -c "$work/day.hpb"
+rate "the tutorial's counter, --ticker 60" "4" heka-sandbox --lua tests/scripts/tutorial/counter.lua --ticker 60 "$work/day.hpb"
+rate "http_status, --ticker 60" "1.5" heka-sandbox --lua http_status --ticker 60 "$work/day.hpb"
+rate "a message for each" "0.7" heka-sandbox --lua "$work/inject.lua" "$work/day.hpb"
+rate "    its four reads alone" "-" heka-sandbox --lua "$work/reads.lua" "$work/day.hpb"
+rate "    a message of constants alone" "-" heka-sandbox --lua "$work/constant.lua" "$work/day.hpb"
+rate "the counter, with kept state" "-" heka-sandbox --lua tests/scripts/tutorial/counter.lua --ticker 60 \
     --preserve "$work/state" "$work/day.hpb"
 cargo test --release --quiet --test many -- --nocapture | grep sandboxes:

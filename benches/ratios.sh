@@ -11,26 +11,9 @@ cargo build --release --quiet
 PATH=$PWD/target/release:$PATH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+. benches/measure.sh
 awk -v lines="$lines" -v seed=1 -f benches/generate.awk > "$work/access.log"
 heka-tail "$work/access.log" > "$work/tail.hpb"
-
-# Least CPU time of five runs, in milliseconds.
-cpu() {
-    local best=999999999 user system total
-    for _ in 1 2 3 4 5; do
-        { TIMEFORMAT='%U %S'; time "$@" > /dev/null; } 2> "$work/time"
-        read -r user system < <(tail -n 1 "$work/time")
-        total=$(awk -v u="$user" -v s="$system" 'BEGIN { printf "%d", (u + s) * 1000 }')
-        [ "$total" -lt "$best" ] && best=$total
-    done
-    [ "$best" -gt 0 ] || best=1
-    echo "$best"
-}
-
-row() { # what, its ms, yardstick, its ms, wanted
-    awk -v what="$1" -v a="$2" -v yard="$3" -v b="$4" -v wanted="$5" -v lines="$lines" 'BEGIN {
-        printf "%-44s %7d ms  %6.0f ns/line  %5.2f x %s (%d ms)  wanted: %s\n", what, a, a * 1e6 / lines, a / b, yard, b, wanted }'
-}
 
 none() { heka-match "Type == 'x'" "$work/tail.hpb" || true; }
 echo "$lines lines, $(du -m "$work/access.log" | cut -f1) MiB; as messages $(du -m "$work/tail.hpb" | cut -f1) MiB"
@@ -46,12 +29,6 @@ awk -v a="$decode" -v b="$lpeg" -v lines="$lines" 'BEGIN {
         "heka-decode --lua nginx_access.lua", a, a * 1e6 / lines, b / a, b }'
 
 # Peak memory must not depend on the length of the stream.
-peak() { # runs a command and prints its VmHWM in KiB, polled while it lives
-    "$@" > /dev/null & local pid=$! peak=0 now
-    while now=$(awk '/VmHWM/ { print $2 }' "/proc/$pid/status" 2>/dev/null) && [ -n "$now" ]; do peak=$now; sleep 0.02; done
-    wait "$pid" || true
-    echo "$peak"
-}
 times() { for _ in 1 2 3 4 5 6 7 8 9 10; do cat "$1"; done; }
 times "$work/access.log" > "$work/ten.log"
 times "$work/tail.hpb" > "$work/ten.hpb"

@@ -536,3 +536,25 @@ fn a_stream_may_begin_at_its_end() {
     assert_eq!(tail.next(), "new");
     assert_eq!(tail.stop(), [""; 0]);
 }
+
+#[test]
+fn a_stop_between_two_files_repeats_nothing() {
+    let dir = Workdir::new();
+    fs::create_dir(dir.path("logs")).unwrap();
+    for options in [format!("{NUMBERED} --checkpoint a"), "logs/x.log --checkpoint b".into()] {
+        dir.write("logs/x.log", "1\n2\n");
+        let mut tail = Following::start(&dir, &format!("--rotate-wait 10ms {options}"));
+        assert_eq!((tail.next(), tail.next()), ("1".into(), "2".into()));
+        // The new file has no whole line when the program ends.
+        fs::rename(dir.path("logs/x.log"), dir.path("logs/x.log.1")).unwrap();
+        dir.append("logs/x.log", "pa");
+        a_while();
+        a_while();
+        // What is unfinished waits for the next run.
+        assert_eq!(tail.stop(), [""; 0]);
+        dir.append("logs/x.log", "rt\n");
+        assert_eq!(read(&dir, &options), ["part"], "{options}");
+        dir.sh("rm logs/*").ok();
+    }
+    dir.sh("heka-tail logs/x.log --checkpoint b").fails(3, "logs/x.log: No such file or directory");
+}

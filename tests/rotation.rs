@@ -396,6 +396,7 @@ fn kill_9_during_rotation_and_compression_loses_nothing() {
         let missing: Vec<usize> = (0..seen.len()).filter(|&number| seen[number] == 0).collect();
         let first = missing.first().copied().unwrap_or_default();
         assert!(missing.is_empty(), "seed {seed}, {way}: {} lines are missing, the first is {first}", missing.len());
+        println!("{marks:?}");
         println!("{way}: {written} lines, {rotated} rotations, {rounds} kills, {repeated} lines came again");
     }
 }

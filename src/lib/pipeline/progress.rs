@@ -21,6 +21,10 @@ impl Progress {
         Progress(Some(bar))
     }
 
+    pub fn is_shown(&self) -> bool {
+        self.0.is_some()
+    }
+
     pub fn advance(&self, bytes: u64) {
         if let Some(bar) = &self.0 {
             bar.inc(bytes);

@@ -233,6 +233,7 @@ impl Follower {
         let mut stats = Stats::default();
         stats.set("messages_out", self.counted.records).set("bytes_in", self.bytes);
         stats.set("bytes_out", out.bytes_written()).set("records_dropped", self.counted.dropped);
+        stats.set("streams", self.series.len() as u64);
         stats
     }
 
@@ -365,9 +366,11 @@ impl Follower {
     /// One block of one stream; false when it has nothing right now.
     fn advance(&mut self, place: usize, out: &mut Output) -> Result<bool, Failure> {
         let series = &mut self.series[place];
-        let before = series.bytes_read();
+        let before = self.progress.is_shown().then(|| series.bytes_read());
         let read = series.read(&mut self.block);
-        self.progress.advance(series.bytes_read().saturating_sub(before));
+        if let Some(before) = before {
+            self.progress.advance(series.bytes_read().saturating_sub(before));
+        }
         let more = match read {
             Ok(Read::Blocked) => Ok(false),
             Ok(Read::Bytes(count)) if count > 0 => {

@@ -258,7 +258,11 @@ impl Series {
         }
         if let Some(position) = position {
             self.resume(position);
-            return Ok(());
+            // A file that was asked for by its name and is nowhere.
+            return match (&self.named, &self.content) {
+                (Some(path), None) => fs::metadata(path).map(drop),
+                _ => Ok(()),
+            };
         }
         if let Some(journal) = journal {
             let listing = self.listing();
@@ -347,7 +351,10 @@ impl Series {
         let left = left.filter(|_| !self.is_copy && !self.damaged);
         let offset = self.cutter.read_offset();
         self.left = left.map(|content| Left { content, offset, since: Instant::now() });
-        self.adopt(content, path, base)
+        self.adopt(content, path, base)?;
+        // All before it is done, also when it has no whole record yet.
+        self.sent = Some(0);
+        Ok(())
     }
 
     /// Finds the file of a checkpoint: by its inode and content, or by its content alone.
@@ -391,6 +398,8 @@ impl Series {
         let then = match next {
             Some(next) if self.named.as_deref() == Some(&next.path) => "reading it from its beginning".into(),
             Some(next) => format!("going on with the first file changed after it, {}", next.path.display()),
+            // That it isn't there is said by whoever asked for it.
+            None if self.named.is_some() => return,
             None => "waiting for the next".into(),
         };
         report(&format!("{}: the file of its checkpoint is gone or was overwritten; {then}", self.label()));
@@ -659,7 +668,9 @@ impl Series {
         match self.content.take() {
             Some(mut content) => {
                 content.seek_to(0)?;
-                self.adopt(content, &path, base)
+                self.adopt(content, &path, base)?;
+                self.sent = Some(0);
+                Ok(())
             }
             None => Ok(()),
         }

@@ -45,11 +45,25 @@ pub struct Tree {
     /// Files last changed longer ago than this are left out.
     oldest: Option<Duration>,
     rescan: Duration,
-    directories: Vec<(PathBuf, Option<SystemTime>)>,
+    directories: BTreeMap<PathBuf, Directory>,
     streams: BTreeMap<String, Listing>,
     looked_at: Option<Instant>,
-    /// Nothing changed while the directories were read, as far as their times tell.
+    /// How long that took.
+    look: Duration,
+    /// When all directories were read, and how long that took.
+    scanned_at: Option<Instant>,
+    scan: Duration,
+}
+
+/// What was found in a directory.
+struct Directory {
+    /// When it was last changed; nothing when it isn't there.
+    time: Option<SystemTime>,
+    /// Nothing changed while it was read, as far as its time tells.
     settled: bool,
+    below: Vec<PathBuf>,
+    files: Vec<(String, Entry)>,
+    /// How many files were left out for their age.
     left_out: u64,
 }
 
@@ -77,11 +91,12 @@ impl Tree {
             selector,
             oldest,
             rescan,
-            directories: Vec::new(),
+            directories: BTreeMap::new(),
             streams: BTreeMap::new(),
             looked_at: None,
-            settled: false,
-            left_out: 0,
+            look: Duration::ZERO,
+            scanned_at: None,
+            scan: Duration::ZERO,
         }
     }
 
@@ -100,15 +115,15 @@ impl Tree {
 
     /// Directories of the tree.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
-        self.directories.iter().map(|(path, _)| path.as_path())
+        self.directories.keys().map(PathBuf::as_path)
     }
 
     /// How many files were left out for their age.
     pub fn left_out(&self) -> u64 {
-        self.left_out
+        self.directories.values().map(|directory| directory.left_out).sum()
     }
 
-    /// Looks again at the next [`Tree::refresh`], whatever the directories' times say.
+    /// Looks at the directories at the next [`Tree::refresh`], however short ago the last look was.
     pub fn invalidate(&mut self) {
         self.looked_at = None;
     }
@@ -118,37 +133,47 @@ impl Tree {
     /// # Errors
     /// Sentences about files that can't be placed: they are left out, or the stream keeps the list that it had.
     pub fn refresh(&mut self) -> Result<(), Vec<String>> {
-        if let Some(at) = self.looked_at {
-            let age = at.elapsed();
-            // Many streams ask within the same moment.
-            let same = |(path, time): &(PathBuf, Option<SystemTime>)| changed_at(path) == *time;
-            if age < AT_MOST_EVERY || self.settled && age < self.rescan && self.directories.iter().all(same) {
-                return Ok(());
+        // Many streams ask within the same moment, and a look at many directories takes its time.
+        let pause = (self.look * 20).max(AT_MOST_EVERY);
+        if self.looked_at.is_some_and(|at| at.elapsed() < pause) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let anew = self.scanned_at.is_none_or(|at| at.elapsed() >= self.rescan.max(self.scan * 100));
+        let mut found = Found { known: std::mem::take(&mut self.directories), anew, ..Found::default() };
+        self.walk(&self.root, &mut found);
+        let changed = found.changed || !found.known.is_empty();
+        self.directories = found.directories;
+        if anew {
+            (self.scanned_at, self.scan) = (Some(started), started.elapsed());
+        }
+        let result = if changed { self.place(found.errors) } else { Ok(()) };
+        (self.looked_at, self.look) = (Some(Instant::now()), started.elapsed());
+        result
+    }
+
+    /// Puts what the directories have into streams.
+    fn place(&mut self, mut errors: Vec<String>) -> Result<(), Vec<String>> {
+        let settled = self.directories.values().all(|directory| directory.settled);
+        let mut streams: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+        for (stream, file) in self.directories.values().flat_map(|directory| &directory.files) {
+            match streams.get_mut(stream) {
+                Some(files) => files.push(file.clone()),
+                None => drop(streams.insert(stream.clone(), vec![file.clone()])),
             }
         }
-        let before = SystemTime::now();
-        let mut found = Found::default();
-        self.walk(&self.root, &mut found);
-        let settled = |(path, time): &(PathBuf, Option<SystemTime>)| {
-            let quiet = time.is_none_or(|time| before.duration_since(time).is_ok_and(|age| age > TICK));
-            quiet && changed_at(path) == *time
-        };
-        self.settled = found.directories.iter().all(settled);
-        self.looked_at = Some(Instant::now());
-        self.directories = found.directories;
-        self.left_out = found.left_out;
         // A stream that had files and has none now stays, with an empty list.
         for name in self.streams.keys() {
-            found.streams.entry(name.clone()).or_default();
+            streams.entry(name.clone()).or_default();
         }
-        for (stream, mut files) in found.streams {
+        for (stream, mut files) in streams {
             self.tidy(&mut files);
             if let Selector::Selected(selection) = &self.selector
                 && files.len() > 1
                 && !selection.has_order()
             {
                 let names: Vec<_> = files.iter().take(3).map(|file| file.path.display().to_string()).collect();
-                found.errors.push(format!(
+                errors.push(format!(
                     "stream {stream:?} has {} files, and no priority that orders them: {}",
                     files.len(),
                     names.join(", ")
@@ -162,23 +187,43 @@ impl Tree {
             });
             let version = known.map_or(0, |known| known.version) + !same as u64;
             // The same list twice: nothing was on its way.
-            self.streams.insert(stream, Listing { files: files.into(), settled: self.settled || same, version });
+            self.streams.insert(stream, Listing { files: files.into(), settled: settled || same, version });
         }
-        if found.errors.is_empty() { Ok(()) } else { Err(found.errors) }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    fn walk(&self, directory: &Path, found: &mut Found) {
-        found.directories.push((directory.to_path_buf(), changed_at(directory)));
-        let Ok(entries) = fs::read_dir(or_here(directory)) else { return };
+    /// Reads a directory, and those below it, as far as they have changed.
+    fn walk(&self, path: &Path, found: &mut Found) {
+        let known = found.known.remove(path);
+        let directory = match known {
+            Some(known) if !found.anew && known.settled && known.time == changed_at(path) => known,
+            _ => {
+                found.changed = true;
+                self.read(path, &mut found.errors)
+            }
+        };
+        let below = directory.below.clone();
+        found.directories.insert(path.to_path_buf(), directory);
+        for path in below {
+            self.walk(&path, found);
+        }
+    }
+
+    fn read(&self, directory: &Path, errors: &mut Vec<String>) -> Directory {
+        let before = SystemTime::now();
+        let time = changed_at(directory);
+        let quiet = time.is_none_or(|time| before.duration_since(time).is_ok_and(|age| age > TICK));
+        let mut found = Directory { time, settled: quiet, below: Vec::new(), files: Vec::new(), left_out: 0 };
+        let Ok(entries) = fs::read_dir(or_here(directory)) else { return found };
         for entry in entries.flatten() {
             let Ok(kind) = entry.file_type() else { continue };
+            let path = directory.join(entry.file_name());
             if kind.is_dir() {
                 if matches!(self.selector, Selector::Selected(_)) {
-                    self.walk(&directory.join(entry.file_name()), found);
+                    found.below.push(path);
                 }
                 continue;
             }
-            let path = directory.join(entry.file_name());
             let member = match &self.selector {
                 Selector::Named(name) => {
                     let file = entry.file_name();
@@ -193,7 +238,7 @@ impl Tree {
                         None => continue,
                         Some(Ok(member)) => member,
                         Some(Err(message)) => {
-                            found.errors.push(format!("{}: {message}", path.display()));
+                            errors.push(format!("{}: {message}", path.display()));
                             continue;
                         }
                     }
@@ -209,15 +254,18 @@ impl Tree {
                 found.left_out += 1;
                 continue;
             }
-            found.streams.entry(member.stream).or_default().push(Entry {
+            let file = Entry {
                 identity: Identity::of(&metadata),
                 len: metadata.len(),
                 modified: modified(&metadata),
                 rank: member.rank,
                 symlink: kind.is_symlink(),
                 path,
-            });
+            };
+            found.files.push((member.stream, file));
         }
+        found.settled &= changed_at(directory) == time;
+        found
     }
 
     /// Each file once, in order.
@@ -249,9 +297,12 @@ impl Tree {
 
 #[derive(Default)]
 struct Found {
-    directories: Vec<(PathBuf, Option<SystemTime>)>,
-    streams: BTreeMap<String, Vec<Entry>>,
-    left_out: u64,
+    /// What was known before; what is left at the end is gone.
+    known: BTreeMap<PathBuf, Directory>,
+    /// All of it is to be read again.
+    anew: bool,
+    directories: BTreeMap<PathBuf, Directory>,
+    changed: bool,
     errors: Vec<String>,
 }
 
