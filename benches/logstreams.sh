@@ -28,9 +28,9 @@ row "plain" "$(cpu heka-tail "$log")" "wc -l" "$wc" "at most 4"
 row "gz" "$(cpu heka-tail "$log.gz")" "zcat" "$(cpu zcat "$log.gz")" "at most 1.3"
 row "zst" "$(cpu heka-tail "$log.zst")" "zstdcat" "$(cpu zstdcat "$log.zst")" "-"
 row "bz2" "$(cpu heka-tail "$log.bz2")" "bzcat" "$(cpu bzcat "$log.bz2")" "-"
-row "regex \\n(\\d+\\.)" "$(cpu heka-tail --splitter regex --delimiter '\n(\d+\.)' --delimiter-at start "$log")" "wc -l" "$wc" "-"
-row "regex \\r?\\n" "$(cpu heka-tail --splitter regex --delimiter '\r?\n' "$log")" "wc -l" "$wc" "-"
-row "group ^\\s" "$(cpu heka-tail --splitter group --grouping '^\s' "$work/traces.log")" "wc -l" "$wc" "-"
+row "regex, kept at the start of the next" "$(cpu heka-tail --splitter regex --delimiter '\n(\d+\.)' --delimiter-at start "$log")" "wc -l" "$wc" "-"
+row "regex, dropped" "$(cpu heka-tail --splitter regex --delimiter '\r?\n' "$log")" "wc -l" "$wc" "-"
+row "groups of ten lines" "$(cpu heka-tail --splitter group --grouping '^\s' "$work/traces.log")" "wc -l" "$wc" "-"
 row "100 streams" "$(cpu heka-tail --logstream "$work/hundred" --match '(?P<Part>.*)\.log' --differentiator Part)" "wc -l" "$wc" "-"
 followed() { # until all of it is out
     heka-tail -f --logstream "$work/hundred" --match '(?P<Part>.*)\.log' --differentiator Part > "$work/followed" & local pid=$!

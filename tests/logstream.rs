@@ -558,3 +558,54 @@ fn a_stop_between_two_files_repeats_nothing() {
     }
     dir.sh("heka-tail logs/x.log --checkpoint b").fails(3, "logs/x.log: No such file or directory");
 }
+
+#[test]
+fn links_are_followed_at_the_root_and_to_files_only() {
+    let dir = Workdir::new();
+    named_files(&dir, &["logs/x.log", "other/x.log.1", "elsewhere/x.log.2"]);
+    dir.sh("ln -s logs link; ln -s ../other logs/below; ln -s ../elsewhere/x.log.2 logs/x.log.2; ln -s nowhere logs/x.log.3").ok();
+    let linked = r"--logstream link --match '([^/]+/)?x\.log\.?(?P<Seq>\d+)?' --priority ^Seq";
+    assert_eq!(read(&dir, linked), ["elsewhere/x.log.2", "logs/x.log"]);
+    // A name that is a link to the file of the day.
+    dir.write("app-1.log", "1\n");
+    dir.sh("ln -s app-1.log current.log").ok();
+    let mut tail = Following::start(&dir, "current.log");
+    assert_eq!(tail.next(), "1");
+    dir.write("app-2.log", "2\n");
+    dir.sh("ln -s app-2.log new && mv new current.log").ok();
+    assert_eq!(tail.next(), "2");
+    assert_eq!(tail.stop(), [""; 0]);
+}
+
+#[test]
+fn a_compressed_newest_file_is_read_once() {
+    let dir = Workdir::new();
+    named_files(&dir, &["logs/x.log.2", "logs/x.log.1"]);
+    dir.sh("gzip logs/x.log.2 logs/x.log.1").ok();
+    let mut tail = Following::start(&dir, &format!("{NUMBERED} --checkpoint ck"));
+    assert_eq!((tail.next(), tail.next()), ("logs/x.log.2".into(), "logs/x.log.1".into()));
+    a_while();
+    // Nothing follows it for some time, then something does.
+    std::thread::sleep(Duration::from_millis(1500));
+    dir.write("logs/x.log", "live\n");
+    assert_eq!(tail.next(), "live");
+    assert_eq!(tail.stop(), [""; 0]);
+    assert_eq!(read(&dir, &format!("{NUMBERED} --checkpoint ck")), [""; 0]);
+}
+
+#[test]
+fn a_full_set_of_open_files_is_said_and_waited_for() {
+    let dir = Workdir::new();
+    let names: Vec<String> = (0..60).map(|number| format!("logs/x{number}.log")).collect();
+    named_files(&dir, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let all = r"--logstream logs --match '(?P<Name>\w+)\.log' --differentiator Name";
+    let pipe = dir.start(&format!("ulimit -n 40; heka-tail -f {all} > out"));
+    eventually("as many as can be are read", || payloads_so_far(&dir.read("out")) > 20);
+    drop(pipe);
+    // Without following, one is open at a time.
+    assert_eq!(payloads(&dir.sh(&format!("ulimit -n 40; heka-tail {all}")).ok().stdout).len(), 60);
+}
+
+fn payloads_so_far(stream: &[u8]) -> usize {
+    common::frames(stream).0.len()
+}

@@ -255,7 +255,7 @@ fn inputs(args: &Args) -> Result<Vec<Input>, Failure> {
         let rescan = args.rescan.unwrap_or(RESCAN);
         let tree = Tree::new(directory.clone(), Selector::Selected(selection), args.oldest, rescan);
         // With a differentiator the stream's name is the Logger, unless another was asked for.
-        inputs.push(Input { shape: shape(args, None)?, origin: Origin::Tree(tree) });
+        inputs.push(Input { shape: shape(args, None)?, origin: Origin::Tree(Box::new(tree)) });
     }
     let files = match args.files.is_empty() && inputs.is_empty() {
         true => vec![PathBuf::from("-")],
@@ -282,7 +282,7 @@ fn section_input(args: &Args, section: LogstreamSection) -> Result<Input, Failur
     let rescan = args.rescan.or(section.rescan_interval).unwrap_or(RESCAN);
     let oldest = Some(oldest).filter(|oldest| !oldest.is_zero());
     let tree = Tree::new(section.log_directory.clone(), Selector::Selected(selection), oldest, rescan);
-    Ok(Input { shape: shape(args, Some(&section))?, origin: Origin::Tree(tree) })
+    Ok(Input { shape: shape(args, Some(&section))?, origin: Origin::Tree(Box::new(tree)) })
 }
 
 fn shape(args: &Args, section: Option<&LogstreamSection>) -> Result<Shape, Failure> {

@@ -56,6 +56,13 @@ pub struct Counted {
     pub dropped: u64,
 }
 
+impl std::ops::AddAssign for Counted {
+    fn add_assign(&mut self, other: Counted) {
+        self.records += other.records;
+        self.dropped += other.dropped;
+    }
+}
+
 /// Cuts the content of one file after the other.
 pub enum Cutter {
     Records(Box<Records>),

@@ -56,7 +56,7 @@ pub enum Origin {
     /// Paths, patterns (where no file has that very name), or `-`.
     Files(Vec<PathBuf>),
     /// The log streams of a directory tree.
-    Tree(Tree),
+    Tree(Box<Tree>),
 }
 
 /// Something to read, and how.
@@ -130,7 +130,7 @@ impl Follower {
             let shape = Rc::new(input.shape);
             match input.origin {
                 Origin::Files(files) => follower.add_files(&files, &shape),
-                Origin::Tree(tree) => follower.add_tree(tree, &shape)?,
+                Origin::Tree(tree) => follower.add_tree(*tree, &shape)?,
             }
         }
         if !follower.options.follow {
@@ -244,6 +244,13 @@ impl Follower {
         for place in 0..self.series.len() {
             self.start(place, false)?;
             let series = &mut self.series[place];
+            // Files that are being renamed just now.
+            for _ in 0..100 {
+                if !series.is_resolved() {
+                    series.look();
+                    std::thread::sleep(SOON);
+                }
+            }
             let listing = series.listing();
             let _ = writeln!(text, "Logstream name: [{}]", series.logger());
             let _ = writeln!(text, "Resume: {}", series.whereabouts());
@@ -335,7 +342,7 @@ impl Follower {
         let series = &mut self.series[place];
         let position = self.options.commit.resume(series.cursor_name());
         let journal = match &self.options.journal {
-            Some(path) if position.is_none() => Journal::load(path, &series.logger()).map_err(Failure::failed)?,
+            Some(path) if position.is_none() => Journal::load(path, series.logger()).map_err(Failure::failed)?,
             _ => None,
         };
         let result = series.start(position, journal.as_ref(), late);
@@ -376,7 +383,7 @@ impl Follower {
             Ok(Read::Bytes(count)) if count > 0 => {
                 self.bytes += count as u64;
                 let counted = series.cut(Tail::More, out)?;
-                self.count(counted);
+                self.counted += counted;
                 Ok(true)
             }
             Ok(Read::Bytes(_)) => self.at_end(place, out),
@@ -401,7 +408,7 @@ impl Follower {
         // What could be read of a damaged file is kept; the rest of it can't be.
         let counted = series.cut(Tail::End, out)?;
         series.give_up_file();
-        self.count(counted);
+        self.counted += counted;
         self.failed = true;
         report(&message);
         Ok(true)
@@ -413,14 +420,14 @@ impl Follower {
         if series.is_pollable() {
             let counted = series.cut(Tail::End, out)?;
             series.end();
-            self.count(counted);
+            self.counted += counted;
             return Ok(true);
         }
         match series.look() {
             Look::Stay(None) if !self.options.follow => {
                 let counted = series.cut(Tail::End, out)?;
                 series.ended = true;
-                self.count(counted);
+                self.counted += counted;
                 Ok(true)
             }
             Look::Stay(wake_at) => {
@@ -430,8 +437,8 @@ impl Follower {
                 series.wake_at = [wake_at, due.filter(|due| *due > now)].into_iter().flatten().min();
                 let counted = series.cut(tail, out)?;
                 let late = series.hear_the_last(&mut self.block, out)?;
-                self.count(counted);
-                self.count(late);
+                self.counted += counted;
+                self.counted += late;
                 Ok(false)
             }
             Look::Truncated => self.truncated(place, out),
@@ -442,7 +449,7 @@ impl Follower {
                     Ok(Read::Bytes(count)) => {
                         self.bytes += count as u64;
                         let counted = series.cut(Tail::More, out)?;
-                        self.count(counted);
+                        self.counted += counted;
                         return Ok(true);
                     }
                     Ok(Read::Truncated | Read::Blocked) => return self.truncated(place, out),
@@ -451,7 +458,7 @@ impl Follower {
                 if let Err(error) = series.go_on(content, &path) {
                     report(&series.explain(&path, &error));
                 }
-                self.count(counted);
+                self.counted += counted;
                 self.watch(place);
                 Ok(true)
             }
@@ -470,7 +477,7 @@ impl Follower {
                     _ => series.ended = true,
                 }
                 let counted = series.cut(Tail::End, out)?;
-                self.count(counted);
+                self.counted += counted;
                 self.complain(&message);
                 Ok(true)
             }
@@ -491,17 +498,12 @@ impl Follower {
         report_once("truncated files", || format!("{place_name}: file truncated; reading it from its beginning"));
         let counted = series.cut(Tail::End, out)?;
         let begun = series.begin_again();
-        self.count(counted);
+        self.counted += counted;
         if let Err(error) = begun {
             report(&format!("{place_name}: {}", describe(&error)));
             return Ok(false);
         }
         Ok(true)
-    }
-
-    fn count(&mut self, counted: Counted) {
-        self.counted.records += counted.records;
-        self.counted.dropped += counted.dropped;
     }
 
     fn commit(&mut self) -> Result<(), Failure> {

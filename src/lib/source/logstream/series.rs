@@ -79,7 +79,7 @@ enum Before {
 /// A file that was left for the next.
 struct Left {
     content: Content,
-    offset: u64,
+    cutter: Cutter,
     since: Instant,
 }
 
@@ -227,6 +227,11 @@ impl Series {
         self.content.as_ref().map(Content::file)
     }
 
+    /// Whether it is known where reading resumes.
+    pub fn is_resolved(&self) -> bool {
+        self.unresolved.is_none()
+    }
+
     /// The files of the stream as they are now, oldest first.
     pub fn listing(&self) -> Listing {
         let Some(tree) = &self.tree else { return Listing { files: Rc::new([]), settled: true, version: 0 } };
@@ -260,7 +265,7 @@ impl Series {
             self.resume(position);
             // A file that was asked for by its name and is nowhere.
             return match (&self.named, &self.content) {
-                (Some(path), None) => fs::metadata(path).map(drop),
+                (Some(path), None) if self.unresolved.is_none() => fs::metadata(path).map(drop),
                 _ => Ok(()),
             };
         }
@@ -349,8 +354,11 @@ impl Series {
         let base = self.base + self.cutter.read_offset();
         let left = self.content.take().filter(|content| self.shape.follow && !content.is_compressed());
         let left = left.filter(|_| !self.is_copy && !self.damaged);
-        let offset = self.cutter.read_offset();
-        self.left = left.map(|content| Left { content, offset, since: Instant::now() });
+        self.left = left.map(|content| {
+            let mut cutter = Cutter::new(&self.shape.cutting);
+            cutter.restart(self.cutter.read_offset());
+            Left { content, cutter, since: Instant::now() }
+        });
         self.adopt(content, path, base)?;
         // All before it is done, also when it has no whole record yet.
         self.sent = Some(0);
@@ -360,7 +368,7 @@ impl Series {
     /// Finds the file of a checkpoint: by its inode and content, or by its content alone.
     fn resume(&mut self, position: Position) {
         let listing = self.listing();
-        let mut unreadable = false;
+        let (mut unreadable, mut moving) = (false, !listing.settled);
         for same_inode in [true, false] {
             if !same_inode && position.is_blank() {
                 continue;
@@ -376,16 +384,21 @@ impl Series {
                         }
                     }
                     Ok(None) => {}
-                    Err(error) => unreadable |= error.kind() != io::ErrorKind::NotFound,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => moving = true,
+                    Err(_) => unreadable = true,
                 }
             }
+        }
+        if moving {
+            self.unresolved = Some(position);
+            return;
         }
         self.base = position.base + position.offset;
         if unreadable && self.shape.follow {
             // It may be one that can't be opened yet.
-            if self.unresolved.is_none() {
-                report(&format!("{}: can't look for the file of its checkpoint; waiting", self.label()));
-            }
+            report_once("checkpoints whose file can't be looked for", || {
+                format!("{}: not every file can be opened to find the one of its checkpoint; waiting", self.label())
+            });
             self.unresolved = Some(position);
             return;
         }
@@ -531,7 +544,8 @@ impl Series {
         if let Some(position) = self.unresolved {
             self.look_anew();
             self.resume(position);
-            return Look::Stay(self.content.is_some().then(Instant::now));
+            let soon = if self.unresolved.is_some() { SOON } else { Duration::ZERO };
+            return Look::Stay(Some(Instant::now() + soon));
         }
         if let Some(content) = self.content.as_ref().filter(|content| !content.is_compressed() && !self.damaged) {
             let Ok(metadata) = content.file().metadata() else { return Look::Stay(None) };
@@ -727,22 +741,24 @@ impl Series {
     /// What has been written to the file before since it was left. It goes out late, without a cursor.
     pub fn hear_the_last(&mut self, block: &mut Vec<u8>, out: &mut Output) -> Result<Counted, Failure> {
         let Some(left) = &mut self.left else { return Ok(Counted::default()) };
-        let len = left.content.file().metadata().map_or(0, |metadata| metadata.len());
         let mut counted = Counted::default();
-        if len > left.offset && matches!(self.shape.cutting, Cutting::Records { .. }) {
+        let stamp = Stamp { place: &self.place, template: &self.template, stream: "", base: 0, rest: None };
+        let len = left.content.file().metadata().map_or(0, |metadata| metadata.len());
+        while len > left.cutter.read_offset() {
             report_once("lines written to a file after the next one was begun", || {
                 format!("{}: lines came into the file before it; they are out of order (see --rotate-wait)", self.place)
             });
-            let mut cutter = Cutter::new(&self.shape.cutting);
-            cutter.restart(left.offset);
-            while cutter.read(&mut left.content, block, |_, _| true).is_ok_and(|count| count > Some(0)) {}
-            left.offset = cutter.read_offset();
-            let stamp = Stamp { place: &self.place, template: &self.template, stream: "", base: 0, rest: None };
-            counted = cutter.cut(Tail::End, &stamp, &mut None, out)?;
-            cutter.give_back(block);
+            if !left.cutter.read(&mut left.content, block, |_, _| true).is_ok_and(|count| count > Some(0)) {
+                break;
+            }
+            counted += left.cutter.cut(Tail::More, &stamp, &mut None, out)?;
         }
         if left.since.elapsed() > LEFT_FOR {
+            counted += left.cutter.cut(Tail::End, &stamp, &mut None, out)?;
+            left.cutter.give_back(block);
             self.left = None;
+        } else {
+            left.cutter.give_back(block);
         }
         Ok(counted)
     }
@@ -761,13 +777,13 @@ impl Series {
 
     /// Where reading would resume, for a person.
     pub fn whereabouts(&self) -> String {
-        match (&self.content, self.first_after(&self.listing().files)) {
-            (Some(_), _) => format!("{} at byte {}", self.path.display(), self.cutter.read_offset()),
-            (None, Some(at)) => {
-                let path = self.listing().files.get(at).map(|file| file.path.display().to_string());
-                format!("{} at its beginning", path.unwrap_or_default())
-            }
-            (None, None) => "no file yet".into(),
+        if self.content.is_some() {
+            return format!("{} at byte {}", self.path.display(), self.cutter.read_offset());
+        }
+        let files = self.listing().files;
+        match self.first_after(&files).and_then(|at| files.get(at)) {
+            Some(file) => format!("{} at its beginning", file.path.display()),
+            None => "no file yet".into(),
         }
     }
 
