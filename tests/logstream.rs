@@ -297,6 +297,13 @@ fn a_file_that_vanishes_and_comes_back_with_other_content_is_another() {
         dir.write("logs/x.log", "3\nand more than there was\n");
         assert_eq!(tail.next(), "3");
         assert_eq!(tail.next(), "and more than there was");
+        // The same with a beginning that all have.
+        let header = "#".repeat(5000) + "\n";
+        dir.write("logs/x.log", format!("{header}4\n"));
+        assert_eq!((tail.next() + "\n", tail.next()), (header.clone(), "4".to_string()));
+        dir.write("logs/x.log", format!("{header}5\nand more than there was\n"));
+        assert_eq!((tail.next() + "\n", tail.next()), (header.clone(), "5".to_string()));
+        assert_eq!(tail.next(), "and more than there was");
         assert_eq!(tail.stop(), [""; 0], "{options}");
     }
 }

@@ -138,10 +138,14 @@ impl Content {
         (&*self.file).stream_position().unwrap_or(0)
     }
 
-    /// Whether the file still begins so: a file that was truncated and written anew doesn't.
-    pub fn begins_with(&self, head: &[u8], scratch: &mut Vec<u8>) -> bool {
-        scratch.resize(head.len(), 0);
-        read_at(&self.file, scratch, 0).is_ok_and(|count| count == head.len()) && scratch == head
+    /// Whether uncompressed content still begins so, and still has these bytes before an offset: a file that was
+    /// truncated and written anew hasn't. What can't be read is left for reading to say.
+    pub fn is_still(&self, head: &[u8], offset: u64, tail: &[u8], scratch: &mut Vec<u8>) -> bool {
+        let mut has = |bytes: &[u8], at: u64| {
+            scratch.resize(bytes.len(), 0);
+            read_at(&self.file, scratch, at).map_or(true, |count| count == bytes.len() && scratch == bytes)
+        };
+        has(head, 0) && offset.checked_sub(tail.len() as u64).is_none_or(|at| has(tail, at))
     }
 
     /// Leaves out so many bytes; false when there are fewer.

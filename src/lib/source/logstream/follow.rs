@@ -399,7 +399,7 @@ impl Follower {
         let series = &mut self.series[place];
         let path = series.path.clone();
         let message = series.explain(&path, error);
-        if series.may_grow(error) {
+        if series.may_recover(error) {
             if series.say_once(&path) {
                 report(&format!("{message}; waiting for the rest of it"));
             }

@@ -262,7 +262,12 @@ impl Series {
             return Ok(());
         }
         if let Some(position) = position {
-            self.resume(position);
+            match self.resume(position) {
+                // The first look tries again, and says it.
+                Err(_) if self.shape.follow => {}
+                Err((file, error)) => return Err(io::Error::new(error.kind(), self.explain(&file.path, &error))),
+                Ok(()) => {}
+            }
             // A file that was asked for by its name and is nowhere.
             return match (&self.named, &self.content) {
                 (Some(path), None) if self.unresolved.is_none() => fs::metadata(path).map(drop),
@@ -366,9 +371,12 @@ impl Series {
     }
 
     /// Finds the file of a checkpoint: by its inode and content, or by its content alone.
-    fn resume(&mut self, position: Position) {
+    ///
+    /// # Errors
+    /// When it isn't found, and one that can't be opened may be it.
+    fn resume(&mut self, position: Position) -> Result<(), (Entry, io::Error)> {
         let listing = self.listing();
-        let (mut unreadable, mut moving) = (false, !listing.settled);
+        let (mut unreadable, mut moving) = (None, !listing.settled);
         for same_inode in [true, false] {
             if !same_inode && position.is_blank() {
                 continue;
@@ -380,29 +388,27 @@ impl Series {
                         if begun.is_ok() {
                             self.anchor = (position.anchor, position.anchor_hash);
                             self.encode_rest();
-                            return;
+                            return Ok(());
                         }
                     }
                     Ok(None) => {}
                     Err(error) if error.kind() == io::ErrorKind::NotFound => moving = true,
-                    Err(_) => unreadable = true,
+                    Err(error) if unreadable.is_none() && !is_damage(&error) => {
+                        unreadable = Some((file.clone(), error))
+                    }
+                    Err(_) => {}
                 }
             }
         }
+        self.unresolved = Some(position);
         if moving {
-            self.unresolved = Some(position);
-            return;
+            return Ok(());
         }
-        self.base = position.base + position.offset;
-        if unreadable && self.shape.follow {
-            // It may be one that can't be opened yet.
-            report_once("checkpoints whose file can't be looked for", || {
-                format!("{}: not every file can be opened to find the one of its checkpoint; waiting", self.label())
-            });
-            self.unresolved = Some(position);
-            return;
+        if let Some(unreadable) = unreadable {
+            return Err(unreadable);
         }
         self.unresolved = None;
+        self.base = position.base + position.offset;
         self.before = match position.modified {
             0 => Before::Nothing,
             time => Before::Changed(i64::try_from(time).unwrap_or(i64::MAX)),
@@ -412,10 +418,11 @@ impl Series {
             Some(next) if self.named.as_deref() == Some(&next.path) => "reading it from its beginning".into(),
             Some(next) => format!("going on with the first file changed after it, {}", next.path.display()),
             // That it isn't there is said by whoever asked for it.
-            None if self.named.is_some() => return,
+            None if self.named.is_some() => return Ok(()),
             None => "waiting for the next".into(),
         };
         report(&format!("{}: the file of its checkpoint is gone or was overwritten; {then}", self.label()));
+        Ok(())
     }
 
     /// For errors: the name that was given, or the stream's.
@@ -485,7 +492,7 @@ impl Series {
         let mut grown = false;
         let count = self.cutter.read(content, block, |content, bytes| {
             // If it still begins as it did after the bytes were read, then they were what followed the ones before.
-            let same = bytes.is_empty() || content.is_compressed() || content.begins_with(head, scratch);
+            let same = bytes.is_empty() || content.is_compressed() || content.is_still(head, at, tail, scratch);
             if same {
                 if at == head.len() as u64 && head.len() < HEAD {
                     grown = !bytes.is_empty();
@@ -543,15 +550,17 @@ impl Series {
     pub fn look(&mut self) -> Look {
         if let Some(position) = self.unresolved {
             self.look_anew();
-            self.resume(position);
+            if let Err((file, error)) = self.resume(position) {
+                return Look::Unreadable(file, error);
+            }
             let soon = if self.unresolved.is_some() { SOON } else { Duration::ZERO };
             return Look::Stay(Some(Instant::now() + soon));
         }
         if let Some(content) = self.content.as_ref().filter(|content| !content.is_compressed() && !self.damaged) {
             let Ok(metadata) = content.file().metadata() else { return Look::Stay(None) };
             self.before = Before::Changed(modified(&metadata));
-            let shorter = metadata.len() < self.cutter.read_offset();
-            if shorter || !content.begins_with(&self.head, &mut self.scratch) {
+            let at = self.cutter.read_offset();
+            if metadata.len() < at || !content.is_still(&self.head, at, &self.tail, &mut self.scratch) {
                 return Look::Truncated;
             }
             // The name still is this file's: then it is the newest.
@@ -711,14 +720,18 @@ impl Series {
         None
     }
 
-    /// After an error: true when more may come, so that there is nothing to say but once.
-    pub fn may_grow(&mut self, error: &io::Error) -> bool {
-        let compressed = self.content.as_ref().filter(|content| content.is_compressed());
-        let Some(content) = compressed.filter(|_| self.shape.follow && error.kind() == io::ErrorKind::UnexpectedEof)
-        else {
-            return false;
-        };
-        self.unfinished = content.file().metadata().ok().map(|metadata| metadata.len());
+    /// After an error while following: true when reading may succeed later.
+    pub fn may_recover(&mut self, error: &io::Error) -> bool {
+        let Some(content) = self.content.as_ref().filter(|_| self.shape.follow) else { return false };
+        if !content.is_compressed() {
+            // A file system that was away may have forgotten the open file.
+            if let Ok(Some((content, _))) = Content::open_at(&self.path, &self.position()) {
+                self.content = Some(content);
+            }
+            return true;
+        }
+        let grows = error.kind() == io::ErrorKind::UnexpectedEof;
+        self.unfinished = content.file().metadata().ok().map(|metadata| metadata.len()).filter(|_| grows);
         self.unfinished.is_some()
     }
 
@@ -803,6 +816,12 @@ fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
     let surplus = (tail.len() + bytes.len()).saturating_sub(TAIL);
     tail.drain(..surplus);
     tail.extend_from_slice(bytes);
+}
+
+/// Whether the content is the trouble, not the way to it.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof)
+        || error.raw_os_error().is_none()
 }
 
 fn readable(file: &File) -> bool {
