@@ -9,6 +9,9 @@ sh tests/need.sh cc=gcc make=make curl=curl lua5.1=lua5.1 xxd=xxd script=bsdutil
 lua5.1 -e 'require "lpeg"' 2>/dev/null || sh tests/need.sh no-lpeg=lua-lpeg
 # What statistics are compared with.
 sh tests/need_python.sh numpy=numpy scipy=scipy
+# What CEF records are compared with; it is no module of Python 3 without help.
+target/python/bin/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("cef") is None)' ||
+    sh tests/need_python.sh no_module_of_that_name=cef==0.5
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # The release profile is what users run, and shares its build with the demo.

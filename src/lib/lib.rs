@@ -3,13 +3,15 @@
 //! - [`message`]: what flows. The schema, the view that reads a message in place, the builder, text and JSON forms.
 //! - [`stream`]: how it flows. Framing, resynchronisation, signing, cursors.
 //! - [`matcher`]: the language that selects messages.
+//! - [`cef`]: ArcSight's Common Event Format.
 //! - [`grammar`]: formats of log lines, native.
 //! - [`lpeg`]: parsing expression grammars.
 //! - [`sandbox`]: the Lua host. States and limits, host functions, the scripts that ship.
 //! - [`sink`]: where messages go. Batches, retries, cursors; Splunk HEC.
-//! - [`source`]: where messages come from. Files, followed and resumed.
+//! - [`source`]: where messages come from. Log streams, followed and resumed; sockets.
 //! - [`pipeline`]: what every program shares. Run loop, flush rule, signals, exit codes, checkpoints, statistics.
 
+pub mod cef;
 pub mod grammar;
 pub mod lpeg;
 pub mod matcher;

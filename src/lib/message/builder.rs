@@ -92,7 +92,7 @@ impl<'b> MessageBuilder<'b> {
     }
 
     /// The same field in the form that this builder writes.
-    fn copy_field(&mut self, field: &FieldView<'_>) {
+    pub fn copy_field(&mut self, field: &FieldView<'_>) {
         self.field(field.name, field.value_type, field.representation.unwrap_or_default(), |values| {
             match field.value_type {
                 ValueType::String | ValueType::Bytes => {

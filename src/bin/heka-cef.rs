@@ -1,0 +1,495 @@
+//! heka-cef: records in ArcSight's Common Event Format, made and read.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use heka::cef::{CONSTANTS, Config, Event, Form, Mapping, Parsed, put_fields, put_record};
+use heka::message::{MessageBuilder, MessageView, TextHeader, now_ns, uuid};
+use heka::pipeline::{
+    self, Exit, Failure, Flow, InputArgs, Output, RunOptions, Stage, Stats, StatsArgs, describe, parse_size, read_text,
+    report_once,
+};
+use heka::stream::{Frame, put_frame};
+
+const EXAMPLES: &str = "\
+Examples:
+  A record of what happened, as a message:
+    heka-cef \"Login failed\" --severity 5 --signature AUTH_FAILURE --vendor mozilla --product weave \\
+        --device-version 3 --environ env.json | heka-cat
+
+  Its text alone, as Mozilla's library for Python writes it:
+    heka-cef \"Login failed\" --compat --config cef.ini --environ - < env.json | heka-cat --format payload
+
+  Records of what decoded messages say:
+    heka-decode --lua nginx_access day.hpb | heka-cef format --vendor nginx --product nginx --device-version 1 \\
+        --map src=Fields[remote_addr] --map request=Fields[request] | heka-cat --format payload
+
+  Records of a log become fields:
+    heka-tail cef.log | heka-cef parse --labels | heka-match \"Fields[src] == '10.0.0.1'\" | heka-cat";
+
+/// Make and read records in ArcSight's Common Event Format (CEF)
+#[derive(Parser)]
+#[command(name = "heka-cef", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a message of one record, as without a command
+    Log(Box<LogArgs>),
+    /// Take the records in payloads apart into fields; the payload stays as it is
+    Parse(ParseArgs),
+    /// Make a record of each message's fields, in its payload; what `parse` read comes out as it was
+    Format(Box<FormatArgs>),
+}
+
+#[derive(ClapArgs)]
+struct LogArgs {
+    /// What happened
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+
+    /// How bad it is: 0 to 10, or Unknown, Low, Medium, High, Very-High
+    #[arg(long, value_name = "N", default_value = "5", allow_hyphen_values = true)]
+    severity: String,
+
+    /// What kind of event it is [default: its name]; AUTH_FAILURE, CAPTCHA_FAILURE, OVERRIDE_FAILURE, ACCOUNT_LOCKED and
+    /// PASSWD_RESET_CLR stand for the library's
+    #[arg(long, value_name = "ID")]
+    signature: Option<String>,
+
+    /// Whom it is about
+    #[arg(long, value_name = "NAME", default_value = "none")]
+    username: String,
+
+    /// Who made the device
+    #[arg(long, value_name = "TEXT")]
+    vendor: Option<String>,
+
+    /// What the device is
+    #[arg(long, value_name = "TEXT")]
+    product: Option<String>,
+
+    /// The device's version
+    #[arg(long, value_name = "TEXT")]
+    device_version: Option<String>,
+
+    /// The format's version [default: 0]
+    #[arg(long, value_name = "N")]
+    cef_version: Option<String>,
+
+    /// INI file with `cef.vendor = …` and the like, and settings of [heka_plugin_cef]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// JSON object of a request's CGI variables; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    environ: Option<PathBuf>,
+
+    /// More of the extension
+    #[arg(long, value_name = "KEY=VALUE")]
+    ext: Vec<String>,
+
+    /// What the record begins with [default: now, as \"Feb 10 08:46:41\"]
+    #[arg(long, value_name = "TEXT")]
+    date: Option<String>,
+
+    /// The host in the record [default: this machine's name]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+
+    /// Write the record byte for byte as Mozilla's `cef` library for Python: not everything is escaped, keys that pass 1,024
+    /// bytes are left out
+    #[arg(long)]
+    compat: bool,
+
+    /// Leave out keys that would make the record longer
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, conflicts_with = "compat")]
+    max_length: Option<usize>,
+
+    /// Where syslog shall put it: KERN USER MAIL DAEMON AUTH LPR NEWS UUCP CRON LOCAL0 to LOCAL7 [default: LOCAL4]
+    #[arg(long, value_name = "NAME")]
+    syslog_facility: Option<String>,
+
+    /// What syslog shall call the program
+    #[arg(long, value_name = "NAME")]
+    syslog_ident: Option<String>,
+
+    /// How urgent syslog shall take it: EMERG ALERT CRIT ERR WARNING NOTICE INFO DEBUG
+    #[arg(long, value_name = "NAME")]
+    syslog_priority: Option<String>,
+
+    /// Header Logger
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    logger: String,
+}
+
+#[derive(ClapArgs)]
+struct ParseArgs {
+    #[command(flatten)]
+    input: InputArgs,
+
+    /// Name cs1, cn1, flexString1 and their like by their labels
+    #[arg(long)]
+    labels: bool,
+
+    /// Header Severity from the record's: 9 and 10 are 2, 7 and 8 are 3, 4 to 6 are 4, 0 to 3 are 6
+    #[arg(long)]
+    severity: bool,
+
+    /// Exit with 1 if a payload was no record
+    #[arg(long)]
+    strict: bool,
+
+    #[command(flatten)]
+    stats: StatsArgs,
+}
+
+#[derive(ClapArgs)]
+struct FormatArgs {
+    #[command(flatten)]
+    input: InputArgs,
+
+    /// The extension: a key and the variable of the message that it has; may be repeated [default: all fields]
+    #[arg(long, value_name = "KEY=VARIABLE")]
+    map: Vec<String>,
+
+    /// Vendor of messages without Fields[cef.device_vendor]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    vendor: String,
+
+    /// Product of messages without Fields[cef.device_product]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    product: String,
+
+    /// Version of the device in messages without Fields[cef.device_version]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    device_version: String,
+
+    /// Exit with 1 if a message had not what a record needs
+    #[arg(long)]
+    strict: bool,
+
+    #[command(flatten)]
+    stats: StatsArgs,
+}
+
+const FACILITIES: [&str; 17] = [
+    "KERN", "USER", "MAIL", "DAEMON", "AUTH", "LPR", "NEWS", "UUCP", "CRON", "LOCAL0", "LOCAL1", "LOCAL2", "LOCAL3",
+    "LOCAL4", "LOCAL5", "LOCAL6", "LOCAL7",
+];
+const PRIORITIES: [&str; 8] = ["EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG"];
+
+fn main() -> ExitCode {
+    pipeline::main(|args: Args| match args.command {
+        None => log(args.log),
+        Some(Command::Log(args)) => log(*args),
+        Some(Command::Parse(args)) => parse(args),
+        Some(Command::Format(args)) => format_messages(*args),
+    })
+}
+
+fn log(args: LogArgs) -> Result<Exit, Failure> {
+    let name = args.name.ok_or_else(|| Failure::usage("what happened is missing: heka-cef NAME …, or a command"))?;
+    let ini = args.config.as_deref().map(read_ini).transpose()?.unwrap_or_default();
+    let setting = |given: &Option<String>, key: &str| given.clone().or_else(|| ini.get(key).cloned());
+    let known = |key: &str, names: &[&str], default: &str, given: &Option<String>, what: &str| {
+        let name = setting(given, key).unwrap_or_else(|| default.to_string());
+        if name.is_empty() || names.contains(&name.as_str()) {
+            return Ok(name);
+        }
+        Err(Failure::usage(format!("{what} should be one of: {}, not {name:?}", names.join(" "))))
+    };
+    let facility = known("syslog_facility", &FACILITIES, "LOCAL4", &args.syslog_facility, "Facility")?;
+    let priority = known("syslog_priority", &PRIORITIES, "", &args.syslog_priority, "Priority")?;
+    let ident = setting(&args.syslog_ident, "syslog_ident").unwrap_or_default();
+    let required = |given: &Option<String>, key: &str, option: &str| {
+        let wrong = || Failure::usage(format!("{option} is missing (or cef.{key} in --config)"));
+        setting(given, &format!("cef.{key}")).ok_or_else(wrong)
+    };
+    let mut extension = Vec::new();
+    for pair in &args.ext {
+        let wrong = || Failure::usage(format!("--ext {pair}: expected KEY=VALUE"));
+        let (key, value) = pair.split_once('=').ok_or_else(wrong)?;
+        extension.push((key.to_string(), value.to_string()));
+    }
+    let signature = args.signature.map(|own| {
+        let constant = CONSTANTS.iter().find(|(name, _)| *name == own);
+        constant.map_or(own, |(_, value)| value.to_string())
+    });
+    let event = Event {
+        name,
+        severity: args.severity,
+        signature,
+        username: args.username,
+        config: Config {
+            version: setting(&args.cef_version, "cef.version").unwrap_or_else(|| "0".into()),
+            vendor: required(&args.vendor, "vendor", "--vendor")?,
+            product: required(&args.product, "product", "--product")?,
+            device_version: required(&args.device_version, "device_version", "--device-version")?,
+        },
+        environ: args.environ.as_deref().map(read_environ).transpose()?.unwrap_or_default(),
+        extension,
+        date: args.date.unwrap_or_else(|| jiff::Zoned::now().strftime("%b %d %H:%M:%S").to_string()),
+        host: args.host.unwrap_or_else(|| String::from_utf8_lossy(&pipeline::hostname()).into_owned()),
+    };
+    let form = if args.compat { Form::Compat } else { Form::Safe { max_length: args.max_length } };
+    let made = event.record(form).map_err(Failure::usage)?;
+    if !made.left_out.is_empty() {
+        pipeline::report(&format!("the record would be too long; left out: {}", made.left_out.join(" ")));
+    }
+    let mut message = Vec::new();
+    MessageBuilder::new(&mut message, &uuid::new_v4(), now_ns())
+        .text(TextHeader::Type, b"cef")
+        .text(TextHeader::Logger, args.logger.as_bytes())
+        .severity(6)
+        .text(TextHeader::Payload, &made.text)
+        .text(TextHeader::EnvVersion, b"0.8")
+        .pid(std::process::id() as i32)
+        .text(TextHeader::Hostname, &pipeline::hostname())
+        .string_field(b"cef_meta.syslog_priority", priority.as_bytes(), b"")
+        .string_field(b"cef_meta.syslog_ident", ident.as_bytes(), b"")
+        .string_field(b"cef_meta.syslog_facility", facility.as_bytes(), b"");
+    let mut out = Output::frames()?;
+    put_frame(out.buf(), None, &message);
+    out.flush()?;
+    Ok(Exit::Success)
+}
+
+/// `key = value` lines; the settings of a `[heka_plugin_…]` section by their own names, whatever begins with `cef.` by
+/// that. A key after the section's `provider` is another program's if it is none of ours.
+fn read_ini(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let mut settings = BTreeMap::new();
+    for (place, line) in read_text(path)?.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', ';', '[']) {
+            continue;
+        }
+        let wrong = || Failure::usage(format!("{}:{}: expected key = value", path.display(), place + 1));
+        let (key, value) = line.split_once(['=', ':']).ok_or_else(wrong)?;
+        settings.insert(key.trim().to_string(), value.trim().to_string());
+    }
+    Ok(settings)
+}
+
+fn read_environ(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let wrong = |error: String| Failure::usage(format!("{}: {error}", path.display()));
+    let text = if path.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(|error| wrong(describe(&error)))?;
+        text
+    } else {
+        read_text(path)?
+    };
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&text).map_err(|error| wrong(format!("no JSON object: {error}")))?;
+    Ok(object.into_iter().map(|(key, value)| (key, as_python_writes(&value))).collect())
+}
+
+/// The text that the library makes of a value.
+fn as_python_writes(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => "None".into(),
+        serde_json::Value::Bool(true) => "True".into(),
+        serde_json::Value::Bool(false) => "False".into(),
+        other => other.to_string(),
+    }
+}
+
+struct Parse {
+    labels: bool,
+    severity: bool,
+    parsed: Parsed,
+    message: Vec<u8>,
+    records: u64,
+    others: u64,
+}
+
+impl Stage for Parse {
+    fn message(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<Flow, Failure> {
+        let view = frame.view();
+        let text = view.payload();
+        self.message.clear();
+        self.message.extend_from_slice(frame.message());
+        let mut builder = MessageBuilder::more(&mut self.message);
+        match self.parsed.parse(text) {
+            Ok(()) => {
+                self.records += 1;
+                put_fields(&mut builder, text, &self.parsed, self.labels);
+                if let Some(severity) = self.syslog_severity(text) {
+                    MessageBuilder::more(&mut self.message).severity(severity);
+                }
+            }
+            Err(error) => {
+                self.others += 1;
+                report_once("payloads that are no CEF", || format!("a payload is no CEF: {error}"));
+                builder.string_field(b"cef_error", error.to_string().as_bytes(), b"");
+            }
+        }
+        put_frame(out.buf(), frame.header().cursor(), &self.message);
+        out.filled()?;
+        Ok(Flow::Continue)
+    }
+
+    fn stats(&self, stats: &mut Stats) {
+        stats.set("messages_out", self.records + self.others).set("cef_errors", self.others);
+    }
+}
+
+impl Parse {
+    fn syslog_severity(&self, text: &[u8]) -> Option<i32> {
+        let [.., severity] = &self.parsed.header;
+        let severity = text.get(severity.clone()).filter(|_| self.severity)?;
+        match severity {
+            b"Very-High" => Some(2),
+            b"High" => Some(3),
+            b"Medium" => Some(4),
+            b"Low" => Some(6),
+            number => match std::str::from_utf8(number).ok()?.parse().ok()? {
+                9..=10u8 => Some(2),
+                7..=8 => Some(3),
+                4..=6 => Some(4),
+                0..=3 => Some(6),
+                _ => None,
+            },
+        }
+    }
+}
+
+fn parse(args: ParseArgs) -> Result<Exit, Failure> {
+    let mut out = Output::frames()?;
+    let operands = pipeline::open_operands(&args.input.files, "messages")?;
+    let options = RunOptions::new(&args.input, args.stats);
+    let mut stage = Parse {
+        labels: args.labels,
+        severity: args.severity,
+        parsed: Parsed::default(),
+        message: Vec::new(),
+        records: 0,
+        others: 0,
+    };
+    let ran = pipeline::run(operands, options, &mut out, &mut stage)?;
+    Ok(exit(ran.unreadable, stage.others > 0 && args.strict))
+}
+
+struct Format {
+    map: Vec<Mapping>,
+    config: Config,
+    parsed: Parsed,
+    record: Vec<u8>,
+    /// What the payload's own fields are, and the record that they would make.
+    own: Vec<u8>,
+    own_record: Vec<u8>,
+    message: Vec<u8>,
+    records: u64,
+    failed: u64,
+}
+
+impl Format {
+    /// Whether the fields are those of the record in the payload: then that is the record, to the last blank.
+    fn is_unchanged(&mut self, view: &MessageView<'_>) -> bool {
+        let text = view.payload();
+        if !self.map.is_empty() || self.parsed.parse(text).is_err() {
+            return false;
+        }
+        self.own.clear();
+        let mut own = MessageBuilder::new(&mut self.own, view.uuid(), view.timestamp());
+        put_fields(&mut own, text, &self.parsed, false);
+        self.own_record.clear();
+        let own = MessageView::new(&self.own);
+        own.is_some_and(|own| put_record(&mut self.own_record, &own, &self.config, &[]).is_ok())
+            && self.own_record == self.record
+    }
+}
+
+impl Stage for Format {
+    fn message(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<Flow, Failure> {
+        let view = frame.view();
+        self.record.clear();
+        match put_record(&mut self.record, &view, &self.config, &self.map) {
+            Ok(_) if self.is_unchanged(&view) => {
+                self.records += 1;
+                out.push(frame.raw())?;
+                return Ok(Flow::Continue);
+            }
+            Ok(no_keys) => {
+                if no_keys > 0 {
+                    report_once("messages with names that can't be keys", || {
+                        "a field was left out: its name can't be a key; see --map".into()
+                    });
+                }
+                self.records += 1;
+                self.message.clear();
+                let mut builder = MessageBuilder::new(&mut self.message, view.uuid(), view.timestamp());
+                builder.text(TextHeader::Type, b"cef");
+                for header in [TextHeader::Logger, TextHeader::EnvVersion, TextHeader::Hostname] {
+                    if let Some(text) = view.text(header) {
+                        builder.text(header, text);
+                    }
+                }
+                builder.severity(view.severity().unwrap_or(6)).text(TextHeader::Payload, &self.record);
+                if let Some(pid) = view.pid() {
+                    builder.pid(pid);
+                }
+                for field in view.fields().filter(|field| field.name.starts_with(b"cef_meta.")) {
+                    builder.copy_field(&field);
+                }
+            }
+            Err(missing) => {
+                self.failed += 1;
+                report_once("messages without what a record needs", || format!("a message has not {missing}"));
+                self.message.clear();
+                self.message.extend_from_slice(frame.message());
+                MessageBuilder::more(&mut self.message).string_field(b"cef_error", missing.as_bytes(), b"");
+            }
+        }
+        put_frame(out.buf(), frame.header().cursor(), &self.message);
+        out.filled()?;
+        Ok(Flow::Continue)
+    }
+
+    fn stats(&self, stats: &mut Stats) {
+        stats.set("messages_out", self.records + self.failed).set("cef_errors", self.failed);
+    }
+}
+
+fn format_messages(args: FormatArgs) -> Result<Exit, Failure> {
+    let map: Result<Vec<Mapping>, String> = args.map.iter().map(|text| Mapping::parse(text)).collect();
+    let mut stage = Format {
+        map: map.map_err(|message| Failure::usage(format!("--map: {message}")))?,
+        config: Config {
+            version: "0".into(),
+            vendor: args.vendor,
+            product: args.product,
+            device_version: args.device_version,
+        },
+        parsed: Parsed::default(),
+        record: Vec::new(),
+        own: Vec::new(),
+        own_record: Vec::new(),
+        message: Vec::new(),
+        records: 0,
+        failed: 0,
+    };
+    let mut out = Output::frames()?;
+    let operands = pipeline::open_operands(&args.input.files, "messages")?;
+    let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut out, &mut stage)?;
+    Ok(exit(ran.unreadable, stage.failed > 0 && args.strict))
+}
+
+fn exit(unreadable: bool, failed: bool) -> Exit {
+    match (unreadable, failed) {
+        (true, _) => Exit::Failed,
+        (false, true) => Exit::Negative,
+        (false, false) => Exit::Success,
+    }
+}

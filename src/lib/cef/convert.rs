@@ -1,0 +1,186 @@
+//! From a message to a record.
+
+use std::io::Write as _;
+
+use super::format::{put_header, put_pair, put_value};
+use super::parse::is_key;
+use super::{Config, HEADER_NAMES};
+use crate::message::{MessageView, TextHeader, Value};
+
+/// A key of the extension, and what of a message its value is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    key: String,
+    variable: Variable,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Variable {
+    Field(String),
+    Text(TextHeader),
+    Uuid,
+    Timestamp,
+    Severity,
+    Pid,
+}
+
+impl Mapping {
+    /// Reads `KEY=VARIABLE`, the variable as in matchers: `Hostname`, `Fields[name]`.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub fn parse(text: &str) -> Result<Mapping, String> {
+        let (key, variable) = text.split_once('=').ok_or("expected KEY=VARIABLE, such as src=Fields[remote_addr]")?;
+        if key.is_empty() || !key.bytes().all(is_key) {
+            return Err(format!("key {key:?}: expected letters, digits, and _ . - [ ]"));
+        }
+        let variable = match variable {
+            "Type" => Variable::Text(TextHeader::Type),
+            "Logger" => Variable::Text(TextHeader::Logger),
+            "Payload" => Variable::Text(TextHeader::Payload),
+            "EnvVersion" => Variable::Text(TextHeader::EnvVersion),
+            "Hostname" => Variable::Text(TextHeader::Hostname),
+            "Uuid" => Variable::Uuid,
+            "Timestamp" => Variable::Timestamp,
+            "Severity" => Variable::Severity,
+            "Pid" => Variable::Pid,
+            other => match other.strip_prefix("Fields[").and_then(|name| name.strip_suffix(']')) {
+                Some(name) => Variable::Field(name.to_string()),
+                None => return Err(format!("{other:?} is no variable; there are Type, Hostname … and Fields[name]")),
+            },
+        };
+        Ok(Mapping { key: key.to_string(), variable })
+    }
+
+    fn put(&self, extension: &mut Extension<'_>, view: &MessageView<'_>) {
+        let key = self.key.as_bytes();
+        match &self.variable {
+            Variable::Field(name) => {
+                for value in view.field(name.as_bytes(), 0).iter().flat_map(|field| field.values()) {
+                    extension.put(key, value);
+                }
+            }
+            Variable::Text(header) => {
+                if let Some(text) = view.text(*header) {
+                    extension.put(key, Value::String(text));
+                }
+            }
+            Variable::Uuid => {
+                let hex: String = view.uuid().iter().map(|byte| format!("{byte:02x}")).collect();
+                extension.put(key, Value::String(hex.as_bytes()));
+            }
+            // CEF counts milliseconds.
+            Variable::Timestamp => extension.put(key, Value::Integer(view.timestamp().div_euclid(1_000_000))),
+            Variable::Severity => extension.put(key, Value::Integer(view.severity().unwrap_or(7) as i64)),
+            Variable::Pid => extension.put(key, Value::Integer(view.pid().unwrap_or(0) as i64)),
+        }
+    }
+}
+
+struct Extension<'b> {
+    buf: &'b mut Vec<u8>,
+    first: bool,
+    text: Vec<u8>,
+}
+
+impl Extension<'_> {
+    fn put(&mut self, key: &[u8], value: Value<'_>) {
+        self.text.clear();
+        put_text(&mut self.text, value);
+        put_pair(self.buf, self.first, key, &self.text);
+        self.first = false;
+    }
+}
+
+/// Appends the record of a message: its `cef.` fields, or `config` where it has none, and in the extension what `map` says,
+/// without one every other field whose name can be a key. Answers how many names can't.
+///
+/// # Errors
+/// What is missing for a header.
+pub fn put_record(
+    buf: &mut Vec<u8>,
+    view: &MessageView<'_>,
+    config: &Config,
+    map: &[Mapping],
+) -> Result<u64, &'static str> {
+    let field = |name: &str| match view.value(name.as_bytes()) {
+        Some(value) => {
+            let mut text = Vec::new();
+            put_text(&mut text, value);
+            Some(text)
+        }
+        None => None,
+    };
+    match field("cef.prefix") {
+        Some(prefix) => buf.extend(prefix),
+        // A record that was read had none.
+        None if field(HEADER_NAMES[0]).is_some() => {}
+        None => {
+            let time = jiff::Timestamp::from_nanosecond(view.timestamp() as i128).unwrap_or_default();
+            let time = time.to_zoned(jiff::tz::TimeZone::system());
+            let _ = write!(buf, "{} ", time.strftime("%b %d %H:%M:%S"));
+            buf.extend_from_slice(view.text(TextHeader::Hostname).unwrap_or_default());
+            buf.push(b' ');
+        }
+    }
+    buf.extend_from_slice(b"CEF:");
+    let [version, vendor, product, device_version, signature, name, severity] = HEADER_NAMES.map(field);
+    let given = |text: &str| Some(text.as_bytes().to_vec()).filter(|text| !text.is_empty());
+    let name = name.or_else(|| view.text(TextHeader::Type).map(<[u8]>::to_vec)).filter(|name| !name.is_empty());
+    let signature = signature.or_else(|| name.clone());
+    let severity = severity.or_else(|| given(cef_severity(view.severity())));
+    for (part, missing) in [
+        (version.or_else(|| given(&config.version)), "the format's version"),
+        (vendor.or_else(|| given(&config.vendor)), "the vendor"),
+        (product.or_else(|| given(&config.product)), "the product"),
+        (device_version.or_else(|| given(&config.device_version)), "the device's version"),
+        (signature, "the signature"),
+        (name, "the name"),
+        (severity, "the severity"),
+    ] {
+        put_header(buf, &part.ok_or(missing)?);
+        buf.push(b'|');
+    }
+    if let Some(extra) = field("cef.extra") {
+        put_value(buf, &extra);
+    }
+    let mut extension = Extension { buf, first: true, text: Vec::new() };
+    let mut no_keys = 0;
+    if !map.is_empty() {
+        map.iter().for_each(|mapping| mapping.put(&mut extension, view));
+        return Ok(0);
+    }
+    for field in view.fields() {
+        if field.name.starts_with(b"cef.") || field.name.starts_with(b"cef_meta.") || field.name == b"cef_error" {
+            continue;
+        }
+        if field.name.is_empty() || !field.name.iter().all(|&byte| is_key(byte)) {
+            no_keys += 1;
+            continue;
+        }
+        for value in field.values() {
+            extension.put(field.name, value);
+        }
+    }
+    Ok(no_keys)
+}
+
+fn put_text(buf: &mut Vec<u8>, value: Value<'_>) {
+    // Writing to memory can't fail.
+    let _ = match value {
+        Value::String(text) | Value::Bytes(text) => buf.write_all(text),
+        Value::Integer(number) => write!(buf, "{number}"),
+        Value::Double(number) => write!(buf, "{number}"),
+        Value::Bool(flag) => write!(buf, "{flag}"),
+    };
+}
+
+/// Syslog's severities on CEF's scale, which goes the other way.
+fn cef_severity(severity: Option<i32>) -> &'static str {
+    match severity.unwrap_or(7) {
+        ..=2 => "9",
+        3 => "7",
+        4 => "5",
+        _ => "3",
+    }
+}
