@@ -2,7 +2,11 @@
 
 mod common;
 
-use common::{Workdir, field, messages};
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use common::{Workdir, eventually, field, free_port, have, messages};
 
 const DEVICE: &str = "--vendor mozilla --product weave --device-version 3 --date 'Sep 03 02:05:09' --host h1";
 
@@ -138,4 +142,144 @@ fn decoded_messages_become_records() {
     let ran = dir.sh(&format!("{decoded} | heka-cef format --strict > out"));
     ran.fails(1, "a message has not the vendor");
     dir.sh("heka-cef format --map x=y < in.json").fails(2, "--map: \"y\" is no variable");
+}
+
+/// rsyslog listens by every transport; what it receives goes into out.log, a line each: facility, severity, host, tag,
+/// pid, text.
+#[test]
+fn rsyslog_receives_what_is_sent() {
+    if !have("rsyslogd") || !have("openssl") {
+        return;
+    }
+    let dir = Workdir::new();
+    // An authority, and a certificate of the server's that comes from it.
+    dir.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n");
+    for command in [
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority",
+        "req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=localhost",
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem",
+    ] {
+        dir.sh(&format!("openssl {command} 2>/dev/null")).ok();
+    }
+    let (udp, tcp, tls) = (free_port(), free_port(), free_port());
+    let root = dir.path("").display().to_string();
+    let root = root.trim_end_matches('/');
+    let driver = dir.sh("ls /usr/lib/*/rsyslog/lmnsd_ossl.so").status.success();
+    let secure = if driver {
+        format!(
+            "global(DefaultNetstreamDriver=\"ossl\" DefaultNetstreamDriverCAFile=\"{root}/ca.pem\" DefaultNetstreamDriverCertFile=\"{root}/cert.pem\" DefaultNetstreamDriverKeyFile=\"{root}/key.pem\")
+             input(type=\"imtcp\" port=\"{tls}\" address=\"127.0.0.1\" StreamDriver.Name=\"ossl\" StreamDriver.Mode=\"1\" StreamDriver.AuthMode=\"anon\")\n"
+        )
+    } else {
+        String::new()
+    };
+    dir.write(
+        "rsyslog.conf",
+        format!(
+            "global(workDirectory=\"{root}\")
+             module(load=\"imuxsock\" SysSock.Use=\"off\")\nmodule(load=\"imudp\")\nmodule(load=\"imtcp\")
+             input(type=\"imuxsock\" Socket=\"{root}/log.sock\")
+             input(type=\"imudp\" port=\"{udp}\" address=\"127.0.0.1\")\ninput(type=\"imtcp\" port=\"{tcp}\" address=\"127.0.0.1\")\n{secure}
+             template(name=\"t\" type=\"string\" string=\"%syslogfacility-text% %syslogseverity-text% %HOSTNAME% %programname% %procid%%msg:::sp-if-no-1st-sp%%msg:::drop-last-lf%\\n\")
+             action(type=\"omfile\" file=\"{root}/out.log\" template=\"t\")\n"
+        ),
+    );
+    let _server = dir.start("exec rsyslogd -n -i $PWD/pid -f $PWD/rsyslog.conf 2>server.err");
+    eventually("rsyslog listens", || {
+        dir.path("log.sock").exists() && std::net::TcpStream::connect(("127.0.0.1", tcp)).is_ok()
+    });
+    let record = format!(
+        "heka-cef 'Login failed' {DEVICE} --syslog-facility LOCAL3 --syslog-priority ERR --syslog-ident my_app"
+    );
+    let host = String::from_utf8(heka::pipeline::hostname()).unwrap();
+    let mut addresses =
+        vec![format!("unix:{root}/log.sock"), format!("udp://127.0.0.1:{udp}"), format!("tcp://127.0.0.1:{tcp}")];
+    if driver {
+        addresses.push(format!("tls://localhost:{tls} --ca ca.pem"));
+    } else {
+        println!("no TLS: rsyslog-openssl is not installed");
+    }
+    let lines = || {
+        String::from_utf8(dir.read("out.log"))
+            .unwrap()
+            .lines()
+            .filter(|line| line.contains("CEF:"))
+            .map(str::to_string)
+            .collect::<Vec<_>>()
+    };
+    let mut count = 0;
+    for address in &addresses {
+        for (options, expected) in [
+            ("", "local3 err HOST my_app PID Sep 03 02:05:09 h1 CEF:0|mozilla|weave|3|Login failed|"),
+            ("--strip --rfc5424", "local3 err HOST my_app PID CEF:0|mozilla|weave|3|Login failed|"),
+            ("--facility KERN --priority EMERG --ident other", "kern emerg HOST other PID Sep 03 02:05:09 h1 CEF:0|"),
+        ] {
+            // What comes in by a socket of this machine is in the short form.
+            if address.starts_with("unix") && options.contains("rfc5424") {
+                continue;
+            }
+            dir.sh(&format!("{record} | heka-cef syslog --address {address} {options}")).ok();
+            count += 1;
+            eventually(&format!("{address} {options} has come"), || lines().len() == count);
+            let line = lines().pop().unwrap();
+            let words: Vec<&str> = line.splitn(6, ' ').collect();
+            assert!(words[4].parse::<u32>().is_ok(), "{line}");
+            let own_host = if address.starts_with("unix") { words[2] } else { &host };
+            let expected = expected.replace("HOST", own_host).replace("PID", words[4]);
+            assert!(line.starts_with(&expected), "{address} {options}: {line}");
+        }
+    }
+    // Many, in order, by a stream; a payload of several lines is one message.
+    let messages = "for number in $(seq 2000); do echo \"CEF:0|v|p|1|s|number $number|3|\"; done | heka-tail";
+    dir.sh(&format!("{messages} | heka-cef syslog --address tcp://127.0.0.1:{tcp}")).ok();
+    eventually("all have come", || lines().len() == count + 2000);
+    assert!(lines()[count..].iter().enumerate().all(|(place, line)| line.contains(&format!("|number {}|", place + 1))));
+    dir.sh(&format!("printf 'CEF:0|v|p|1|s|one\\ntwo|3|' | heka-tail --splitter null | heka-cef syslog --address tcp://127.0.0.1:{tcp}")).ok();
+    eventually("it has come", || lines().len() == count + 2001);
+    assert!(lines().pop().unwrap().contains("|one#012two|3|"), "{:?}", lines().pop());
+    // Another authority than the server's is refused, by name.
+    if driver {
+        let ran = dir.sh(&format!("{record} | heka-cef syslog --address tls://localhost:{tls}"));
+        assert_eq!(ran.status.code(), Some(3));
+        assert!(ran.stderr.contains("certificate"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for() {
+    let dir = Workdir::new();
+    let record = format!("heka-cef n {DEVICE}");
+    let port = free_port();
+    let ran = dir.sh(&format!("{record} | heka-cef syslog --address tcp://127.0.0.1:{port} --give-up-after 300ms"));
+    assert_eq!(ran.status.code(), Some(3));
+    assert!(ran.stderr.contains("Connection refused; trying again\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("Connection refused; given up\n"), "{}", ran.stderr);
+    dir.sh(&format!("{record} | heka-cef syslog --address unix:$PWD/none --give-up-after 0")).fails(3, "syslog: ");
+    dir.sh("heka-cef syslog --address ftp://x < /dev/null").fails(2, "--address: ftp://x: expected unix:PATH");
+    dir.sh("heka-cef syslog --facility local4 < /dev/null").fails(2, "Facility should be one of");
+    // It comes back: nothing is lost, and the checkpoint says how far it came.
+    dir.write("cef.log", "CEF:0|v|p|1|s|one|3|\nCEF:0|v|p|1|s|two|3|\n");
+    let mut pipe = dir.start(&format!(
+        "heka-tail --checkpoint ck --commit sink cef.log | heka-cef syslog --address tcp://127.0.0.1:{port} --checkpoint ck"
+    ));
+    assert!(pipe.stderr_line().contains("trying again"));
+    assert!(!dir.path("ck").exists());
+    let server = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let (mut stream, _) = server.accept().unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(pipe.wait(Duration::from_secs(10)).success());
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].starts_with("<166>20") && lines[0].contains(" heka_no_ident["), "{text}");
+    assert!(lines[1].ends_with("]: CEF:0|v|p|1|s|two|3|"), "{text}");
+    assert_eq!(dir.sh("heka-tail --checkpoint ck --commit sink cef.log | heka-cat -c").text(), "0\n");
+    // A datagram that is too long is said, what follows is sent.
+    let receiver = std::os::unix::net::UnixDatagram::bind(dir.path("sock")).unwrap();
+    let ran = dir.sh("{ head -c 1000000 /dev/zero | tr '\\0' x; echo; echo short; } | heka-tail --max-record 2M | heka-cef syslog --address unix:$PWD/sock");
+    assert_eq!(ran.status.code(), Some(1));
+    ran.fails_with(&["too long for a datagram"]);
+    let mut buf = [0; 4096];
+    let count = receiver.recv(&mut buf).unwrap();
+    assert!(buf[..count].ends_with(b"]: short"));
 }

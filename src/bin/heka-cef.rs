@@ -1,17 +1,20 @@
 //! heka-cef: records in ArcSight's Common Event Format, made and read.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use heka::cef::{CONSTANTS, Config, Event, Form, Mapping, Parsed, put_fields, put_record};
-use heka::message::{MessageBuilder, MessageView, TextHeader, now_ns, uuid};
+use heka::message::{MessageBuilder, MessageView, TextHeader, Value, now_ns, uuid};
 use heka::pipeline::{
-    self, Exit, Failure, Flow, InputArgs, Output, RunOptions, Stage, Stats, StatsArgs, describe, parse_size, read_text,
-    report_once,
+    self, Checkpoint, Exit, Failure, Flow, InputArgs, Output, RunOptions, Signals, Stage, Stats, StatsArgs, WaitOn,
+    Wake, describe, parse_duration, parse_size, read_text, report_once,
 };
+use heka::sink::Backoff;
+use heka::sink::syslog::{Address, Sender, is_too_long};
 use heka::stream::{Frame, put_frame};
 
 const EXAMPLES: &str = "\
@@ -26,6 +29,10 @@ Examples:
   Records of what decoded messages say:
     heka-decode --lua nginx_access day.hpb | heka-cef format --vendor nginx --product nginx --device-version 1 \\
         --map src=Fields[remote_addr] --map request=Fields[request] | heka-cat --format payload
+
+  Records to syslog on this machine, or on another:
+    heka-cef \"Login failed\" --config cef.ini | heka-cef syslog
+    heka-cef syslog --address tls://logs.example.com --facility LOCAL4 --checkpoint c records.hpb
 
   Records of a log become fields:
     heka-tail cef.log | heka-cef parse --labels | heka-match \"Fields[src] == '10.0.0.1'\" | heka-cat";
@@ -49,6 +56,8 @@ enum Command {
     Parse(ParseArgs),
     /// Make a record of each message's fields, in its payload; what `parse` read comes out as it was
     Format(Box<FormatArgs>),
+    /// Send payloads to syslog, with the facility, the priority and the ident of their messages
+    Syslog(SyslogArgs),
 }
 
 #[derive(ClapArgs)]
@@ -182,9 +191,77 @@ struct FormatArgs {
     stats: StatsArgs,
 }
 
+#[derive(ClapArgs)]
+struct SyslogArgs {
+    #[command(flatten)]
+    input: InputArgs,
+
+    /// unix:PATH, udp://HOST[:514], tcp://HOST[:514] or tls://HOST[:6514] [default: this machine's, /dev/log]
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<String>,
+
+    /// PEM file of the authorities that a server's certificate may come from [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// Facility, whatever messages say [default: Fields[cef_meta.syslog_facility], or LOCAL4]
+    #[arg(long, value_name = "NAME")]
+    facility: Option<String>,
+
+    /// Priority, whatever messages say [default: Fields[cef_meta.syslog_priority], or INFO]
+    #[arg(long, value_name = "NAME")]
+    priority: Option<String>,
+
+    /// Ident, whatever messages say [default: Fields[cef_meta.syslog_ident], or heka_no_ident]
+    #[arg(long, value_name = "NAME")]
+    ident: Option<String>,
+
+    /// Leave out what a payload has before CEF:, since syslog adds a time and a host of its own
+    #[arg(long)]
+    strip: bool,
+
+    /// Write the header of RFC 5424
+    #[arg(long)]
+    rfc5424: bool,
+
+    /// Keep in this file how far the stream has been sent
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+
+    /// End when nothing could be sent for so long
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_duration)]
+    give_up_after: Duration,
+
+    #[command(flatten)]
+    stats: StatsArgs,
+}
+
 const FACILITIES: [&str; 17] = [
     "KERN", "USER", "MAIL", "DAEMON", "AUTH", "LPR", "NEWS", "UUCP", "CRON", "LOCAL0", "LOCAL1", "LOCAL2", "LOCAL3",
     "LOCAL4", "LOCAL5", "LOCAL6", "LOCAL7",
+];
+/// Those that messages of other origin may have, by their numbers.
+const ALL_FACILITIES: [(&str, u8); 20] = [
+    ("KERN", 0),
+    ("USER", 1),
+    ("MAIL", 2),
+    ("DAEMON", 3),
+    ("AUTH", 4),
+    ("SYSLOG", 5),
+    ("LPR", 6),
+    ("NEWS", 7),
+    ("UUCP", 8),
+    ("CRON", 9),
+    ("AUTHPRIV", 10),
+    ("FTP", 11),
+    ("LOCAL0", 16),
+    ("LOCAL1", 17),
+    ("LOCAL2", 18),
+    ("LOCAL3", 19),
+    ("LOCAL4", 20),
+    ("LOCAL5", 21),
+    ("LOCAL6", 22),
+    ("LOCAL7", 23),
 ];
 const PRIORITIES: [&str; 8] = ["EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG"];
 
@@ -194,6 +271,7 @@ fn main() -> ExitCode {
         Some(Command::Log(args)) => log(*args),
         Some(Command::Parse(args)) => parse(args),
         Some(Command::Format(args)) => format_messages(*args),
+        Some(Command::Syslog(args)) => syslog(args),
     })
 }
 
@@ -492,4 +570,172 @@ fn exit(unreadable: bool, failed: bool) -> Exit {
         (false, true) => Exit::Negative,
         (false, false) => Exit::Success,
     }
+}
+
+fn facility_number(name: &str) -> Option<u8> {
+    ALL_FACILITIES.iter().find(|(own, _)| *own == name).map(|(_, number)| *number)
+}
+
+fn priority_number(name: &str) -> Option<u8> {
+    PRIORITIES.iter().position(|own| *own == name).map(|number| number as u8)
+}
+
+const LOCAL4: u8 = 20;
+const INFO: u8 = 6;
+/// How often a checkpoint is written while messages keep coming.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+struct Syslog {
+    sender: Sender,
+    facility: Option<u8>,
+    priority: Option<u8>,
+    ident: Option<String>,
+    strip: bool,
+    rfc5424: bool,
+    checkpoint: Option<Checkpoint>,
+    committed_at: Instant,
+    give_up_after: Duration,
+    host: String,
+    line: Vec<u8>,
+    sent: u64,
+    too_long: u64,
+}
+
+impl Syslog {
+    fn put_line(&mut self, view: &MessageView<'_>) {
+        let text = |name: &str| match view.value(name.as_bytes()) {
+            Some(Value::String(text)) => Some(String::from_utf8_lossy(text).into_owned()),
+            _ => None,
+        };
+        let facility = self.facility.or_else(|| facility_number(&text("cef_meta.syslog_facility")?)).unwrap_or(LOCAL4);
+        let priority = self.priority.or_else(|| priority_number(&text("cef_meta.syslog_priority")?)).unwrap_or(INFO);
+        let ident = self.ident.clone().or_else(|| text("cef_meta.syslog_ident"));
+        let ident = ident.unwrap_or_else(|| "heka_no_ident".into());
+        // On a machine's own socket receivers expect what the C library writes: the short time, and no host.
+        let short = self.sender.is_unix() && !self.rfc5424;
+        let form = if short { "%b %e %H:%M:%S" } else { "%Y-%m-%dT%H:%M:%S%:z" };
+        let time = jiff::Zoned::now().strftime(form).to_string();
+        let (host, pid) = (&self.host, std::process::id());
+        self.line.clear();
+        let number = facility as u32 * 8 + priority as u32;
+        // Writing to memory can't fail.
+        let _ = if self.rfc5424 {
+            let ident = if ident.is_empty() { "-" } else { ident.as_str() };
+            write!(self.line, "<{number}>1 {time} {host} {ident} {pid} - - ")
+        } else if short {
+            write!(self.line, "<{number}>{time} {ident}[{pid}]: ")
+        } else {
+            write!(self.line, "<{number}>{time} {host} {ident}[{pid}]: ")
+        };
+        let payload = view.payload();
+        let mut parsed = Parsed::default();
+        let from = if self.strip && parsed.parse(payload).is_ok() { parsed.mark } else { 0 };
+        let payload = payload.get(from..).unwrap_or_default();
+        self.line.extend_from_slice(payload.strip_suffix(b"\n").unwrap_or(payload));
+    }
+
+    /// Tries until it works, or for too long.
+    fn until_sent(&mut self, mut result: std::io::Result<()>) -> Result<(), Failure> {
+        let since = Instant::now();
+        let mut backoff = Backoff::default();
+        while let Err(error) = result {
+            if is_too_long(&error) {
+                self.too_long += 1;
+                self.sent -= 1;
+                self.sender.forget();
+                report_once("messages too long for a datagram", || {
+                    "a message is too long for a datagram; use tcp:// or tls://".into()
+                });
+                return Ok(());
+            }
+            // A server that is not who it should be: trying again doesn't help.
+            if since.elapsed() >= self.give_up_after || error.kind() == std::io::ErrorKind::InvalidData {
+                return Err(Failure::failed(format!("syslog: {}; given up", describe(&error))));
+            }
+            report_once("attempts to reach syslog", || format!("syslog: {}; trying again", describe(&error)));
+            let stopped = Signals::get().is_some_and(|signals| {
+                let timeout = Some(backoff.next(None));
+                signals.wait(WaitOn { timeout, ..WaitOn::default() }) == Wake::Stop
+            });
+            if stopped {
+                return Err(Failure::failed("syslog: stopped before everything was sent"));
+            }
+            result = self.sender.flush();
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        let flushed = self.sender.flush();
+        self.until_sent(flushed)?;
+        self.committed_at = Instant::now();
+        self.checkpoint.as_mut().map_or(Ok(()), Checkpoint::save)
+    }
+}
+
+impl Stage for Syslog {
+    fn message(&mut self, frame: &Frame<'_>, _: &mut Output) -> Result<Flow, Failure> {
+        self.put_line(&frame.view());
+        let line = std::mem::take(&mut self.line);
+        self.sent += 1;
+        let result = self.sender.send(&line);
+        self.line = line;
+        self.until_sent(result)?;
+        if let Some(checkpoint) = &mut self.checkpoint
+            && let Some(cursor) = frame.header().cursor()
+        {
+            checkpoint.advance(&cursor);
+        }
+        if self.committed_at.elapsed() >= COMMIT_EVERY {
+            self.commit()?;
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn idle(&mut self, _: &mut Output) -> Result<(), Failure> {
+        self.commit()
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        self.commit()
+    }
+
+    fn stats(&self, stats: &mut Stats) {
+        stats.set("messages_sent", self.sent).set("messages_too_long", self.too_long);
+    }
+}
+
+fn syslog(args: SyslogArgs) -> Result<Exit, Failure> {
+    let address = match &args.address {
+        None => Address::Local,
+        Some(text) => Address::parse(text, args.ca.as_deref())
+            .map_err(|message| Failure::usage(format!("--address: {message}")))?,
+    };
+    let facility = |name: &String| {
+        facility_number(name)
+            .ok_or_else(|| Failure::usage(format!("Facility should be one of: {}", FACILITIES.join(" "))))
+    };
+    let priority = |name: &String| {
+        priority_number(name)
+            .ok_or_else(|| Failure::usage(format!("Priority should be one of: {}", PRIORITIES.join(" "))))
+    };
+    let mut stage = Syslog {
+        sender: Sender::new(address),
+        facility: args.facility.as_ref().map(facility).transpose()?,
+        priority: args.priority.as_ref().map(priority).transpose()?,
+        ident: args.ident,
+        strip: args.strip,
+        rfc5424: args.rfc5424,
+        checkpoint: args.checkpoint.as_deref().map(Checkpoint::load).transpose()?,
+        committed_at: Instant::now(),
+        give_up_after: args.give_up_after,
+        host: String::from_utf8_lossy(&pipeline::hostname()).into_owned(),
+        line: Vec::new(),
+        sent: 0,
+        too_long: 0,
+    };
+    let mut out = Output::text();
+    let operands = pipeline::open_operands(&args.input.files, "messages")?;
+    let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut out, &mut stage)?;
+    Ok(exit(ran.unreadable, stage.too_long > 0))
 }

@@ -5,6 +5,7 @@ mod dead_letter;
 pub mod hec;
 pub mod http;
 mod retry;
+pub mod syslog;
 mod window;
 
 pub use agent::AgentOptions;
