@@ -1,6 +1,6 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
-PROGRAMS = heka-tail heka-listen heka-decode heka-sandbox heka-match heka-cat heka-hec heka-http heka-lua
+PROGRAMS = heka-tail heka-listen heka-decode heka-sandbox heka-match heka-cef heka-cat heka-hec heka-http heka-lua
 
 .PHONY: build demo test install bench fuzz docs
 
@@ -20,9 +20,9 @@ bench:
 	bash benches/filters.sh
 	bash benches/logstreams.sh
 
-# Half an hour; needs cargo-fuzz and a nightly toolchain.
+# Forty minutes; needs cargo-fuzz and a nightly toolchain.
 fuzz:
-	set -e; for target in lpeg state cjson; do \
+	set -e; for target in lpeg state cjson cef; do \
 		cargo +nightly fuzz run $$target -- -max_total_time=600 -max_len=400 -timeout=10 -rss_limit_mb=8000; \
 	done
 

@@ -1,6 +1,7 @@
 //! What happens to every message: framing, scanning, matching, building, decoding. Throughput is in messages a second.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use heka::cef::{FieldOptions, Parsed, RecordOptions, put_fields, put_record};
 use heka::grammar::{Captures, Grammar, access_log};
 use heka::matcher::Matcher;
 use heka::message::{Index, MessageBuilder, MessageView};
@@ -126,6 +127,31 @@ fn hot_paths(c: &mut Criterion) {
              inject_message(m) return 0 end",
     );
     group.bench_function("filter: a message for each", |b| b.iter(|| injects(&decoded, decoded_index)));
+
+    // A record as a firewall sends it.
+    const RECORD: &[u8] = b"Sep 19 08:26:10 host CEF:0|security|threatmanager|1.0|100|detected a \\| in message|10|src=10.0.0.1 spt=1232 dst=2.1.2.2 dpt=80 proto=TCP act=blocked a \\= sign suser=admin request=http://example.org/?q\\=1 msg=Detected a threat. No action needed.";
+    group.throughput(Throughput::Elements(1));
+    let mut parsed = Parsed::default();
+    group.bench_function("cef: parse", |b| b.iter(|| parsed.parse(std::hint::black_box(RECORD)).is_ok()));
+    parsed.parse(RECORD).expect("a record");
+    let mut fields = Vec::new();
+    group.bench_function("cef: parse into fields", |b| {
+        b.iter(|| {
+            fields.clear();
+            parsed.parse(std::hint::black_box(RECORD)).expect("a record");
+            let mut builder = MessageBuilder::new(&mut fields, &[7; 16], 1_700_000_000_000_000_000);
+            put_fields(&mut builder, RECORD, &parsed, FieldOptions::default());
+        })
+    });
+    let view = MessageView::new(&fields).expect("a message");
+    let (mut record, options) = (Vec::new(), RecordOptions::default());
+    group.bench_function("cef: format", |b| {
+        b.iter(|| {
+            record.clear();
+            put_record(&mut record, std::hint::black_box(&view), &options).is_ok()
+        })
+    });
+    assert_eq!(record, RECORD);
     group.finish();
 }
 

@@ -214,11 +214,11 @@ fn the_library_writes_the_same() {
     let calls: Vec<Json> = (0..10_000)
         .map(|_| {
             // The library counts characters where it means bytes, on Python 3: long texts are ASCII.
-            let long = random.next() % 4 == 0;
+            let long = random.next().is_multiple_of(4);
             let text = |random: &mut Random| hard_text(random, long);
             let mut environ = serde_json::Map::new();
             for name in ["HTTP_X_FORWARDED_FOR", "REMOTE_ADDR", "REQUEST_METHOD", "PATH_INFO", "HTTP_HOST", "HTTP_USER_AGENT"] {
-                if random.next() % 3 > 0 {
+                if !random.next().is_multiple_of(3) {
                     environ.insert(name.into(), text(&mut random).into());
                 }
             }
@@ -227,7 +227,7 @@ fn the_library_writes_the_same() {
                 let key = keys[(random.next() % keys.len() as u64) as usize];
                 ext.insert(key.into(), text(&mut random).into());
             }
-            let signature = if random.next() % 2 == 0 { Json::Null } else { text(&mut random).into() };
+            let signature = if random.next().is_multiple_of(2) { Json::Null } else { text(&mut random).into() };
             serde_json::json!({
                 "name": text(&mut random), "severity": (random.next() % 12).to_string(), "signature": signature,
                 "username": text(&mut random), "environ": environ, "ext": ext,
@@ -240,7 +240,7 @@ fn the_library_writes_the_same() {
     dir.write("calls", lines);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cef_library.py");
     let ran = dir.sh(&format!("{} {} < calls", python.display(), script.display())).ok();
-    let records = cases(&ran.text());
+    let records = cases(ran.text());
     assert_eq!(records.len(), calls.len());
     for (call, record) in calls.iter().zip(&records) {
         let config = |key: &str| text(&call["config"][key]);
@@ -262,6 +262,65 @@ fn the_library_writes_the_same() {
         };
         let made = String::from_utf8(event.record(Form::Compat).unwrap().text).unwrap();
         assert_eq!(&made, record.as_str().unwrap(), "seed {seed}: {call}");
+    }
+}
+
+/// The module for scripts reads and writes as the library does.
+#[test]
+fn scripts_read_and_write_records() {
+    let cases = cases(include_str!("cases/cef_read.jsonl"));
+    let dir = Workdir::new();
+    dir.write(
+        "cef_script.lua",
+        "require 'cjson'\nlocal cef = require 'cef'\n\
+         function process_message()\n\
+             local text = read_message('Payload')\n\
+             local record, why = cef.parse(text)\n\
+             local out = { why = why }\n\
+             if record then\n\
+                 out = { record = record, again = cef.format(record) }\n\
+                 if #record.keys == 0 then record.keys, record.extension = nil, nil end\n\
+             end\n\
+             inject_payload('json', 'x', cjson.encode(out))\n\
+             return 0\n\
+         end\n",
+    );
+    let lines: String = cases.iter().map(|case| case["line"].as_str().unwrap().to_string() + "\n").collect();
+    dir.write("lines", lines);
+    let ran = dir.sh("heka-tail lines | heka-decode --lua ./cef_script.lua --strict | heka-cat --format payload").ok();
+    let results = ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Json>>();
+    assert_eq!(results.len(), cases.len());
+    for (case, result) in cases.iter().zip(&results) {
+        let line = case["line"].as_str().unwrap();
+        let mut parsed = Parsed::default();
+        if let Err(error) = parsed.parse(line.as_bytes()) {
+            assert_eq!(result["why"].as_str(), Some(error.to_string().as_str()));
+            continue;
+        }
+        let record = &result["record"];
+        assert_eq!(record["prefix"].as_str().unwrap_or_default(), case["prefix"].as_str().unwrap_or_default());
+        assert_eq!(record["extra"].as_str().unwrap_or_default(), case["extra"].as_str().unwrap_or_default());
+        let names =
+            ["version", "device_vendor", "device_product", "device_version", "signature_id", "name", "severity"];
+        let header: Vec<&Json> = names.iter().map(|name| &record[*name]).collect();
+        assert_eq!(serde_json::json!(header), case["header"], "{line}");
+        let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut pairs = Vec::new();
+        for key in record["keys"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+            let value = &record["extension"][key];
+            let place = taken.entry(key).or_default();
+            pairs.push(serde_json::json!([key, if value.is_array() { &value[*place] } else { value }]));
+            *place += 1;
+        }
+        assert_eq!(serde_json::json!(pairs), case["ext"], "{line}");
+        // Written again it says the same.
+        let again = result["again"].as_str().unwrap().as_bytes();
+        let mut second = Parsed::default();
+        second.parse(again).unwrap();
+        let values = |text: &[u8], parsed: &Parsed| {
+            parsed.pairs.iter().map(|pair| unescape_value(&text[pair.value.clone()]).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(values(again, &second), values(line.as_bytes(), &parsed), "{line}");
     }
 }
 
@@ -299,7 +358,8 @@ proptest! {
             if parsed.parse(text).is_ok() {
                 let mut message = Vec::new();
                 let mut builder = heka::message::MessageBuilder::more(&mut message);
-                heka::cef::put_fields(&mut builder, text, &parsed, true);
+                let options = heka::cef::FieldOptions { labels: true, typed: true };
+                heka::cef::put_fields(&mut builder, text, &parsed, options);
             }
         }
     }

@@ -38,6 +38,8 @@ fn a_record_becomes_a_message_of_the_client_s_layout() {
     // The same from standard input, and by the command's name.
     let again = text(&dir, &format!("heka-cef log n {DEVICE} --environ - < env.json"));
     assert!(again.contains("|n|n|5|cs1Label=requestClientApplication cs1=MySuperBrowser"), "{again}");
+    let cgi = text(&dir, &format!("REMOTE_ADDR=10.1.2.3 REQUEST_METHOD=POST env | heka-cef n {DEVICE} --environ -"));
+    assert!(cgi.contains(" requestMethod=POST request= src=10.1.2.3 "), "{cgi}");
     // Without a date it is now, without a host this machine.
     let now = text(&dir, "heka-cef n --vendor v --product p --device-version 1");
     let host = String::from_utf8(heka::pipeline::hostname()).unwrap();
@@ -139,8 +141,27 @@ fn decoded_messages_become_records() {
         ),
     );
     assert_eq!(mapped, "Sep 03 02:05:09 web1 CEF:0|v|p|1|auth|auth|7|suser=a\\=b rt=1378173909000 dvchost=web1");
-    let ran = dir.sh(&format!("{decoded} | heka-cef format --strict > out"));
-    ran.fails(1, "a message has not the vendor");
+    // Without a word about the device it is Heka's; a message that has no type makes no record.
+    let usual = text(&dir, &format!("{decoded} | TZ=UTC heka-cef --from-fields 2>/dev/null"));
+    assert_eq!(usual, "Sep 03 02:05:09 web1 CEF:0|Mozilla|Heka|1|auth|auth|7|user=a\\=b tries=3");
+    let untyped = decoded.replace("in.json", "<(sed 's/\"type\":\"auth\",//' in.json)");
+    let ran = dir.sh(&format!("{untyped} | heka-cef format --strict > out"));
+    ran.fails(1, "a message makes no record: the name is missing");
+    assert_eq!(field(&messages(&dir.read("out"))[0], "cef_error").as_deref(), Some("the name is missing"));
+    // CEF's own keys only, with values of their types.
+    for (map, words) in [
+        ("user=Fields[user]", "user is no key of CEF's"),
+        ("spt=Fields[user]", "spt: expected a whole number from 0 to 65535"),
+    ] {
+        dir.sh(&format!("{decoded} | heka-cef format --strict --map {map} > out")).fails(1, words);
+    }
+    dir.sh(&format!("{decoded} | heka-cef format --strict --map suser=Fields[user] --map cnt=Fields[tries] > out"))
+        .ok();
+    let typed =
+        "printf 'CEF:0|v|p|1|s|n|3|spt=80 rt=Sep 03 2013 02:05:09 cfp1=1.5 cnt=x' | heka-tail | heka-cef parse --typed";
+    let message = &messages(&dir.sh(typed).ok().stdout)[0];
+    let found = ["spt", "rt", "cfp1", "cnt"].map(|name| field(message, name).unwrap());
+    assert_eq!(found, ["int 80", "int 1378173909000", "1.5", "x"]);
     dir.sh("heka-cef format --map x=y < in.json").fails(2, "--map: \"y\" is no variable");
 }
 

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use common::{Workdir, binaries};
 
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "heka-tail",
     "heka-listen",
     "heka-decode",
     "heka-sandbox",
     "heka-match",
+    "heka-cef",
     "heka-cat",
     "heka-hec",
     "heka-http",

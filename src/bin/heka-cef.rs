@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use heka::cef::{CONSTANTS, Config, Event, Form, Mapping, Parsed, put_fields, put_record};
+use heka::cef::{CONSTANTS, Config, Event, FieldOptions, Form, Mapping, Parsed, RecordOptions, put_fields, put_record};
 use heka::message::{MessageBuilder, MessageView, TextHeader, Value, now_ns, uuid};
 use heka::pipeline::{
     self, Checkpoint, Exit, Failure, Flow, InputArgs, Output, RunOptions, Signals, Stage, Stats, StatsArgs, WaitOn,
     Wake, describe, parse_duration, parse_size, read_text, report_once,
 };
+use heka::sandbox::{Encoded, Encoder, Kind, ScriptArgs, Section, Terminated, prepare_process};
 use heka::sink::Backoff;
 use heka::sink::syslog::{Address, Sender, is_too_long};
 use heka::stream::{Frame, put_frame};
@@ -33,6 +34,9 @@ Examples:
   Records to syslog on this machine, or on another:
     heka-cef \"Login failed\" --config cef.ini | heka-cef syslog
     heka-cef syslog --address tls://logs.example.com --facility LOCAL4 --checkpoint c records.hpb
+
+  The variables of the process that calls it:
+    env | heka-cef \"Login failed\" --config cef.ini --environ - | heka-cef syslog
 
   Records of a log become fields:
     heka-tail cef.log | heka-cef parse --labels | heka-match \"Fields[src] == '10.0.0.1'\" | heka-cat";
@@ -55,6 +59,7 @@ enum Command {
     /// Take the records in payloads apart into fields; the payload stays as it is
     Parse(ParseArgs),
     /// Make a record of each message's fields, in its payload; what `parse` read comes out as it was
+    #[command(long_flag = "from-fields")]
     Format(Box<FormatArgs>),
     /// Send payloads to syslog, with the facility, the priority and the ident of their messages
     Syslog(SyslogArgs),
@@ -99,7 +104,7 @@ struct LogArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// JSON object of a request's CGI variables; `-` is standard input
+    /// A request's CGI variables, as a JSON object or as lines KEY=VALUE; `-` is standard input
     #[arg(long, value_name = "FILE")]
     environ: Option<PathBuf>,
 
@@ -107,7 +112,7 @@ struct LogArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     ext: Vec<String>,
 
-    /// What the record begins with [default: now, as \"Feb 10 08:46:41\"]
+    /// What the record begins with [default: now, as Feb 10 08:46:41]
     #[arg(long, value_name = "TEXT")]
     date: Option<String>,
 
@@ -150,6 +155,10 @@ struct ParseArgs {
     #[arg(long)]
     labels: bool,
 
+    /// Make numbers of the keys that are numbers or times by CEF's dictionary (times in ms)
+    #[arg(long)]
+    typed: bool,
+
     /// Header Severity from the record's: 9 and 10 are 2, 7 and 8 are 3, 4 to 6 are 4, 0 to 3 are 6
     #[arg(long)]
     severity: bool,
@@ -171,19 +180,26 @@ struct FormatArgs {
     #[arg(long, value_name = "KEY=VARIABLE")]
     map: Vec<String>,
 
+    /// Make the records with a Lua encoder instead: a file, or the name of one that ships
+    #[arg(long, value_name = "SCRIPT", conflicts_with = "map")]
+    encoder: Option<PathBuf>,
+
+    #[command(flatten)]
+    script: ScriptArgs,
+
     /// Vendor of messages without Fields[cef.device_vendor]
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "TEXT", default_value = "Mozilla")]
     vendor: String,
 
     /// Product of messages without Fields[cef.device_product]
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "TEXT", default_value = "Heka")]
     product: String,
 
     /// Version of the device in messages without Fields[cef.device_version]
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "TEXT", default_value = "1")]
     device_version: String,
 
-    /// Exit with 1 if a message had not what a record needs
+    /// Only keys of CEF's dictionary, with values of their types and lengths; exit with 1 if a message made no record
     #[arg(long)]
     strict: bool,
 
@@ -266,6 +282,7 @@ const ALL_FACILITIES: [(&str, u8); 20] = [
 const PRIORITIES: [&str; 8] = ["EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG"];
 
 fn main() -> ExitCode {
+    prepare_process();
     pipeline::main(|args: Args| match args.command {
         None => log(args.log),
         Some(Command::Log(args)) => log(*args),
@@ -367,6 +384,10 @@ fn read_environ(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     } else {
         read_text(path)?
     };
+    if !text.trim_start().starts_with(['{', '[']) {
+        let pair = |line: &str| line.split_once('=').map(|(key, value)| (key.to_string(), value.to_string()));
+        return Ok(text.lines().filter_map(pair).collect());
+    }
     let object: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(&text).map_err(|error| wrong(format!("no JSON object: {error}")))?;
     Ok(object.into_iter().map(|(key, value)| (key, as_python_writes(&value))).collect())
@@ -384,7 +405,7 @@ fn as_python_writes(value: &serde_json::Value) -> String {
 }
 
 struct Parse {
-    labels: bool,
+    fields: FieldOptions,
     severity: bool,
     parsed: Parsed,
     message: Vec<u8>,
@@ -402,7 +423,7 @@ impl Stage for Parse {
         match self.parsed.parse(text) {
             Ok(()) => {
                 self.records += 1;
-                put_fields(&mut builder, text, &self.parsed, self.labels);
+                put_fields(&mut builder, text, &self.parsed, self.fields);
                 if let Some(severity) = self.syslog_severity(text) {
                     MessageBuilder::more(&mut self.message).severity(severity);
                 }
@@ -448,7 +469,7 @@ fn parse(args: ParseArgs) -> Result<Exit, Failure> {
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
     let options = RunOptions::new(&args.input, args.stats);
     let mut stage = Parse {
-        labels: args.labels,
+        fields: FieldOptions { labels: args.labels, typed: args.typed },
         severity: args.severity,
         parsed: Parsed::default(),
         message: Vec::new(),
@@ -460,8 +481,8 @@ fn parse(args: ParseArgs) -> Result<Exit, Failure> {
 }
 
 struct Format {
-    map: Vec<Mapping>,
-    config: Config,
+    options: RecordOptions,
+    encoder: Option<Encoder>,
     parsed: Parsed,
     record: Vec<u8>,
     /// What the payload's own fields are, and the record that they would make.
@@ -473,18 +494,42 @@ struct Format {
 }
 
 impl Format {
+    /// Makes the record. Answers whether there is one, and what is wrong if it can't be made.
+    fn make(&mut self, frame: &Frame<'_>, view: &MessageView<'_>) -> Result<Result<bool, String>, Failure> {
+        self.record.clear();
+        let Some(encoder) = &mut self.encoder else {
+            return Ok(put_record(&mut self.record, view, &self.options).map(|no_keys| {
+                if no_keys > 0 {
+                    report_once("messages with names that can't be keys", || {
+                        "a field was left out: its name can't be a key; see --map".into()
+                    });
+                }
+                true
+            }));
+        };
+        match encoder.encode(frame.message(), view.index()) {
+            Err(Terminated(reason)) => Err(Failure::failed(reason)),
+            Ok(Err(reason)) => Ok(Err(reason)),
+            Ok(Ok(Encoded::Nothing)) => Ok(Ok(false)),
+            Ok(Ok(Encoded::Bytes(bytes))) => {
+                self.record.extend_from_slice(bytes);
+                Ok(self.parsed.parse(bytes).map(|()| true).map_err(|error| format!("what the encoder made: {error}")))
+            }
+        }
+    }
+
     /// Whether the fields are those of the record in the payload: then that is the record, to the last blank.
     fn is_unchanged(&mut self, view: &MessageView<'_>) -> bool {
         let text = view.payload();
-        if !self.map.is_empty() || self.parsed.parse(text).is_err() {
+        if self.encoder.is_some() || !self.options.map.is_empty() || self.parsed.parse(text).is_err() {
             return false;
         }
         self.own.clear();
         let mut own = MessageBuilder::new(&mut self.own, view.uuid(), view.timestamp());
-        put_fields(&mut own, text, &self.parsed, false);
+        put_fields(&mut own, text, &self.parsed, FieldOptions::default());
         self.own_record.clear();
         let own = MessageView::new(&self.own);
-        own.is_some_and(|own| put_record(&mut self.own_record, &own, &self.config, &[]).is_ok())
+        own.is_some_and(|own| put_record(&mut self.own_record, &own, &self.options).is_ok())
             && self.own_record == self.record
     }
 }
@@ -492,19 +537,14 @@ impl Format {
 impl Stage for Format {
     fn message(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<Flow, Failure> {
         let view = frame.view();
-        self.record.clear();
-        match put_record(&mut self.record, &view, &self.config, &self.map) {
-            Ok(_) if self.is_unchanged(&view) => {
+        match self.make(frame, &view)? {
+            Ok(false) => return Ok(Flow::Continue),
+            Ok(true) if self.is_unchanged(&view) => {
                 self.records += 1;
                 out.push(frame.raw())?;
                 return Ok(Flow::Continue);
             }
-            Ok(no_keys) => {
-                if no_keys > 0 {
-                    report_once("messages with names that can't be keys", || {
-                        "a field was left out: its name can't be a key; see --map".into()
-                    });
-                }
+            Ok(true) => {
                 self.records += 1;
                 self.message.clear();
                 let mut builder = MessageBuilder::new(&mut self.message, view.uuid(), view.timestamp());
@@ -522,12 +562,12 @@ impl Stage for Format {
                     builder.copy_field(&field);
                 }
             }
-            Err(missing) => {
+            Err(wrong) => {
                 self.failed += 1;
-                report_once("messages without what a record needs", || format!("a message has not {missing}"));
+                report_once("messages that make no record", || format!("a message makes no record: {wrong}"));
                 self.message.clear();
                 self.message.extend_from_slice(frame.message());
-                MessageBuilder::more(&mut self.message).string_field(b"cef_error", missing.as_bytes(), b"");
+                MessageBuilder::more(&mut self.message).string_field(b"cef_error", wrong.as_bytes(), b"");
             }
         }
         put_frame(out.buf(), frame.header().cursor(), &self.message);
@@ -541,15 +581,26 @@ impl Stage for Format {
 }
 
 fn format_messages(args: FormatArgs) -> Result<Exit, Failure> {
+    let encoder = match &args.encoder {
+        Some(script) => {
+            let settings = args.script.settings(script, &Section::default(), Kind::Encoder)?;
+            Some(Encoder::new(&settings).map_err(Failure::usage)?)
+        }
+        None => None,
+    };
     let map: Result<Vec<Mapping>, String> = args.map.iter().map(|text| Mapping::parse(text)).collect();
     let mut stage = Format {
-        map: map.map_err(|message| Failure::usage(format!("--map: {message}")))?,
-        config: Config {
-            version: "0".into(),
-            vendor: args.vendor,
-            product: args.product,
-            device_version: args.device_version,
+        options: RecordOptions {
+            config: Config {
+                version: "0".into(),
+                vendor: args.vendor,
+                product: args.product,
+                device_version: args.device_version,
+            },
+            map: map.map_err(|message| Failure::usage(format!("--map: {message}")))?,
+            strict: args.strict,
         },
+        encoder,
         parsed: Parsed::default(),
         record: Vec::new(),
         own: Vec::new(),

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::format::{put_header, put_pair, put_value};
 use super::parse::is_key;
-use super::{Config, HEADER_NAMES};
+use super::{Config, HEADER_NAMES, dictionary};
 use crate::message::{MessageView, TextHeader, Value};
 
 /// A key of the extension, and what of a message its value is.
@@ -81,28 +81,48 @@ struct Extension<'b> {
     buf: &'b mut Vec<u8>,
     first: bool,
     text: Vec<u8>,
+    /// The format's version, when keys and values have to be those of its dictionary.
+    strict: Option<Vec<u8>>,
+    /// The first that isn't.
+    error: Option<String>,
 }
 
 impl Extension<'_> {
     fn put(&mut self, key: &[u8], value: Value<'_>) {
         self.text.clear();
         put_text(&mut self.text, value);
+        if let Some(version) = self.strict.as_ref().filter(|_| self.error.is_none()) {
+            let (name, text) = (String::from_utf8_lossy(key), String::from_utf8_lossy(&self.text));
+            let check = if version == b"0" { dictionary::check } else { dictionary::check_version_1 };
+            self.error = match dictionary::kind(&name).map(|kind| check(kind, &text)) {
+                None => Some(format!("{name} is no key of CEF's")),
+                Some(Err(expected)) => Some(format!("{name}: expected {expected}")),
+                Some(Ok(())) => None,
+            };
+        }
         put_pair(self.buf, self.first, key, &self.text);
         self.first = false;
     }
 }
 
-/// Appends the record of a message: its `cef.` fields, or `config` where it has none, and in the extension what `map` says,
-/// without one every other field whose name can be a key. Answers how many names can't.
+/// How messages become records.
+#[derive(Clone, Debug, Default)]
+pub struct RecordOptions {
+    /// For messages that don't say it themselves.
+    pub config: Config,
+    /// The extension; when empty, every field whose name can be a key.
+    pub map: Vec<Mapping>,
+    /// Keys and values have to be those of CEF's dictionary.
+    pub strict: bool,
+}
+
+/// Appends the record of a message: its `cef.` fields, or the options' where it has none, and its extension. Answers how
+/// many names of fields can't be keys.
 ///
 /// # Errors
-/// What is missing for a header.
-pub fn put_record(
-    buf: &mut Vec<u8>,
-    view: &MessageView<'_>,
-    config: &Config,
-    map: &[Mapping],
-) -> Result<u64, &'static str> {
+/// What is missing for a header, or not as the dictionary says.
+pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOptions) -> Result<u64, String> {
+    let RecordOptions { config, map, strict } = options;
     let field = |name: &str| match view.value(name.as_bytes()) {
         Some(value) => {
             let mut text = Vec::new();
@@ -129,26 +149,28 @@ pub fn put_record(
     let name = name.or_else(|| view.text(TextHeader::Type).map(<[u8]>::to_vec)).filter(|name| !name.is_empty());
     let signature = signature.or_else(|| name.clone());
     let severity = severity.or_else(|| given(cef_severity(view.severity())));
+    let version = version.or_else(|| given(&config.version));
+    let strict = version.clone().filter(|_| *strict);
     for (part, missing) in [
-        (version.or_else(|| given(&config.version)), "the format's version"),
+        (version, "the format's version"),
         (vendor.or_else(|| given(&config.vendor)), "the vendor"),
         (product.or_else(|| given(&config.product)), "the product"),
         (device_version.or_else(|| given(&config.device_version)), "the device's version"),
-        (signature, "the signature"),
+        (signature, "the name"),
         (name, "the name"),
         (severity, "the severity"),
     ] {
-        put_header(buf, &part.ok_or(missing)?);
+        put_header(buf, &part.ok_or_else(|| format!("{missing} is missing"))?);
         buf.push(b'|');
     }
     if let Some(extra) = field("cef.extra") {
         put_value(buf, &extra);
     }
-    let mut extension = Extension { buf, first: true, text: Vec::new() };
+    let mut extension = Extension { buf, first: true, text: Vec::new(), strict, error: None };
     let mut no_keys = 0;
     if !map.is_empty() {
         map.iter().for_each(|mapping| mapping.put(&mut extension, view));
-        return Ok(0);
+        return extension.error.map_or(Ok(0), Err);
     }
     for field in view.fields() {
         if field.name.starts_with(b"cef.") || field.name.starts_with(b"cef_meta.") || field.name == b"cef_error" {
@@ -162,7 +184,7 @@ pub fn put_record(
             extension.put(field.name, value);
         }
     }
-    Ok(no_keys)
+    extension.error.map_or(Ok(no_keys), Err)
 }
 
 fn put_text(buf: &mut Vec<u8>, value: Value<'_>) {

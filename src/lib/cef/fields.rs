@@ -4,15 +4,25 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::HEADER_NAMES;
+use super::dictionary::{self, Kind};
 use super::parse::{Pair, Parsed, unescape_header, unescape_value};
 use crate::message::{MessageBuilder, ValueType};
 
 /// With so many pairs, looking for the same key among all of them would take too long.
 const FEW: usize = 32;
 
+/// How records become fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FieldOptions {
+    /// What `cs1Label` and its like name goes under that name, and the label itself is left out.
+    pub labels: bool,
+    /// Numbers and times (in ms) of keys that have them by CEF's dictionary are numbers.
+    pub typed: bool,
+}
+
 /// Adds the fields of a record: those of its header, then each key, its values in order when it comes again.
-/// `labels`: what `cs1Label` and its like name goes under that name, and the label itself is left out.
-pub fn put_fields(builder: &mut MessageBuilder<'_>, text: &[u8], parsed: &Parsed, labels: bool) {
+pub fn put_fields(builder: &mut MessageBuilder<'_>, text: &[u8], parsed: &Parsed, options: FieldOptions) {
+    let FieldOptions { labels, typed } = options;
     if parsed.mark > 0 {
         builder.string_field(b"cef.prefix", &text[..parsed.mark], b"");
     }
@@ -43,10 +53,36 @@ pub fn put_fields(builder: &mut MessageBuilder<'_>, text: &[u8], parsed: &Parsed
         if let Some(label) = &label {
             name = label;
         }
+        if typed && put_numbers(builder, name, key, &keys, place) {
+            continue;
+        }
         builder.field(name, ValueType::String, b"", |values| {
             keys.each_value(key, place, |range| values.string(&unescape_value(&text[range])));
         });
     }
+}
+
+/// Adds the values of a key as numbers; false when that isn't what it has.
+fn put_numbers(builder: &mut MessageBuilder<'_>, name: &[u8], key: &[u8], keys: &Keys<'_>, place: usize) -> bool {
+    let Some(kind) = std::str::from_utf8(key).ok().and_then(dictionary::kind) else { return false };
+    let mut texts = Vec::new();
+    match kind {
+        Kind::Integer(..) | Kind::Float | Kind::Time => keys.each_value(key, place, |range| {
+            texts.push(String::from_utf8_lossy(&unescape_value(&keys.text[range])).trim().to_string());
+        }),
+        _ => return false,
+    }
+    if kind == Kind::Float {
+        let Ok(numbers) = texts.iter().map(|text| text.parse::<f64>()).collect::<Result<Vec<_>, _>>() else {
+            return false;
+        };
+        builder.field(name, ValueType::Double, b"", |values| values.doubles(numbers.into_iter()));
+        return true;
+    }
+    let number = |text: &String| if kind == Kind::Time { dictionary::milliseconds(text) } else { text.parse().ok() };
+    let Some(numbers) = texts.iter().map(number).collect::<Option<Vec<i64>>>() else { return false };
+    builder.field(name, ValueType::Integer, b"", |values| values.integers(numbers.into_iter()));
+    true
 }
 
 /// Where each key is.

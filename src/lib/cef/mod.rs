@@ -6,14 +6,15 @@
 //! [`Form::Compat`].
 
 mod convert;
+pub mod dictionary;
 mod event;
 mod fields;
 mod format;
 mod parse;
 
-pub use convert::{Mapping, put_record};
+pub use convert::{Mapping, RecordOptions, put_record};
 pub use event::{CONSTANTS, Config, Event, Form, Made};
-pub use fields::put_fields;
+pub use fields::{FieldOptions, put_fields};
 pub use format::{put_header, put_pair, put_value};
 pub use parse::{HEADER_FIELDS, Pair, ParseError, Parsed, is_key, unescape_header, unescape_value};
 

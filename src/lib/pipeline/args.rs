@@ -100,7 +100,7 @@ fn generate(mut command: clap::Command, what: &str) -> ExitCode {
     let mut out = std::io::stdout();
     let shell = match what {
         "man" => {
-            let written = clap_mangen::Man::new(command).render(&mut out);
+            let written = render_man(command, &mut out);
             return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(Exit::Failed as u8) };
         }
         "bash" => Shell::Bash,
@@ -113,6 +113,20 @@ fn generate(mut command: clap::Command, what: &str) -> ExitCode {
     };
     clap_complete::generate(shell, &mut command, name, &mut out);
     ExitCode::SUCCESS
+}
+
+/// The man page, its commands' arguments included.
+fn render_man(command: clap::Command, out: &mut impl std::io::Write) -> std::io::Result<()> {
+    let commands: Vec<clap::Command> = command.get_subcommands().cloned().collect();
+    let name = command.get_name().to_string();
+    clap_mangen::Man::new(command).render(out)?;
+    for command in commands.into_iter().filter(|command| command.get_name() != "help") {
+        writeln!(out, ".SH \"{name} {}\"", command.get_name())?;
+        let section = clap_mangen::Man::new(command);
+        section.render_description_section(out)?;
+        section.render_options_section(out)?;
+    }
+    Ok(())
 }
 
 /// Reads seconds, with a fraction if need be.

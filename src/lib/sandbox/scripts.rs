@@ -56,12 +56,13 @@ const ENCODERS: [(&str, &str); 9] = [
     ("statmetric_influx", include_str!("../../../lua/encoders/statmetric_influx.lua")),
 ];
 
-const MODULES: [(&str, &str); 22] = [
+const MODULES: [(&str, &str); 23] = [
     ("alert", include_str!("../../../lua/modules/alert.lua")),
     ("annotation", include_str!("../../../lua/modules/annotation.lua")),
     ("anomaly", include_str!("../../../lua/modules/anomaly.lua")),
     ("bind", include_str!("../../../lua/modules/bind.lua")),
     ("cbufd", include_str!("../../../lua/modules/cbufd.lua")),
+    ("cef", include_str!("../../../lua/modules/cef.lua")),
     ("chart", include_str!("../../../lua/modules/chart.lua")),
     ("common_log_format", include_str!("../../../lua/modules/common_log_format.lua")),
     ("date_time", include_str!("../../../lua/modules/date_time.lua")),
