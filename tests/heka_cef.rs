@@ -63,6 +63,8 @@ fn an_ini_file_says_who_reports_and_what_syslog_is_told() {
         (meta("facility"), meta("ident"), meta("priority")),
         ("KERN".into(), "my_funny_app".into(), "ERR".into())
     );
+    dir.write("wrong.ini", "[heka_plugin_cef]\nsyslog_level=1\n");
+    dir.sh("heka-cef n --config wrong.ini").fails(2, "wrong.ini:2: Unexpected arguments: [syslog_level]");
     dir.sh("heka-cef n --config cef.ini --syslog-facility local4").fails(2, "Facility should be one of: KERN USER");
     dir.sh("heka-cef n --config cef.ini --syslog-priority LOUD").fails(2, "Priority should be one of: EMERG");
     dir.sh("heka-cef n --vendor v --product p").fails(2, "--device-version is missing");

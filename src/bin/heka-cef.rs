@@ -359,18 +359,29 @@ fn log(args: LogArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// `key = value` lines; the settings of a `[heka_plugin_…]` section by their own names, whatever begins with `cef.` by
-/// that. A key after the section's `provider` is another program's if it is none of ours.
+/// `key = value` lines: the settings of a `[heka_plugin_…]` section (or `[metlog_plugin_…]`), and whatever begins with
+/// `cef.`, by their names.
 fn read_ini(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    const SETTINGS: [&str; 5] = ["provider", "override", "syslog_facility", "syslog_ident", "syslog_priority"];
     let mut settings = BTreeMap::new();
+    let mut in_plugin = false;
     for (place, line) in read_text(path)?.lines().enumerate() {
         let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', ';', '[']) {
+        let wrong = |message: String| Failure::usage(format!("{}:{}: {message}", path.display(), place + 1));
+        if line.is_empty() || line.starts_with(['#', ';']) {
             continue;
         }
-        let wrong = || Failure::usage(format!("{}:{}: expected key = value", path.display(), place + 1));
-        let (key, value) = line.split_once(['=', ':']).ok_or_else(wrong)?;
-        settings.insert(key.trim().to_string(), value.trim().to_string());
+        if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            in_plugin = ["heka_plugin_", "metlog_plugin_"].iter().any(|prefix| section.starts_with(prefix));
+            continue;
+        }
+        let (key, value) = line.split_once(['=', ':']).ok_or_else(|| wrong("expected key = value".into()))?;
+        let (key, value) = (key.trim(), value.trim());
+        if key.starts_with("cef.") || in_plugin && SETTINGS.contains(&key) {
+            settings.insert(key.to_string(), value.to_string());
+        } else if in_plugin {
+            return Err(wrong(format!("Unexpected arguments: [{key}]")));
+        }
     }
     Ok(settings)
 }
@@ -647,6 +658,9 @@ struct Syslog {
     committed_at: Instant,
     give_up_after: Duration,
     host: String,
+    /// The time of the last line, in seconds and as text.
+    time: (i64, String),
+    parsed: Parsed,
     line: Vec<u8>,
     sent: u64,
     too_long: u64,
@@ -664,8 +678,12 @@ impl Syslog {
         let ident = ident.unwrap_or_else(|| "heka_no_ident".into());
         // On a machine's own socket receivers expect what the C library writes: the short time, and no host.
         let short = self.sender.is_unix() && !self.rfc5424;
-        let form = if short { "%b %e %H:%M:%S" } else { "%Y-%m-%dT%H:%M:%S%:z" };
-        let time = jiff::Zoned::now().strftime(form).to_string();
+        let second = now_ns().div_euclid(1_000_000_000);
+        if self.time.0 != second {
+            let form = if short { "%b %e %H:%M:%S" } else { "%Y-%m-%dT%H:%M:%S%:z" };
+            self.time = (second, jiff::Zoned::now().strftime(form).to_string());
+        }
+        let time = &self.time.1;
         let (host, pid) = (&self.host, std::process::id());
         self.line.clear();
         let number = facility as u32 * 8 + priority as u32;
@@ -679,8 +697,7 @@ impl Syslog {
             write!(self.line, "<{number}>{time} {host} {ident}[{pid}]: ")
         };
         let payload = view.payload();
-        let mut parsed = Parsed::default();
-        let from = if self.strip && parsed.parse(payload).is_ok() { parsed.mark } else { 0 };
+        let from = if self.strip && self.parsed.parse(payload).is_ok() { self.parsed.mark } else { 0 };
         let payload = payload.get(from..).unwrap_or_default();
         self.line.extend_from_slice(payload.strip_suffix(b"\n").unwrap_or(payload));
     }
@@ -781,6 +798,8 @@ fn syslog(args: SyslogArgs) -> Result<Exit, Failure> {
         committed_at: Instant::now(),
         give_up_after: args.give_up_after,
         host: String::from_utf8_lossy(&pipeline::hostname()).into_owned(),
+        time: (0, String::new()),
+        parsed: Parsed::default(),
         line: Vec::new(),
         sent: 0,
         too_long: 0,
