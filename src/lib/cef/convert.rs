@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::format::{put_header, put_pair, put_value};
+use super::format::{put_header, put_pair};
 use super::parse::is_key;
 use super::{Config, HEADER_NAMES, dictionary};
 use crate::message::{MessageView, TextHeader, Value};
@@ -164,7 +164,10 @@ pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOpt
         buf.push(b'|');
     }
     if let Some(extra) = field("cef.extra") {
-        put_value(buf, &extra);
+        buf.extend_from_slice(&extra);
+        if extra.last().is_some_and(|byte| !byte.is_ascii_whitespace()) {
+            buf.push(b' ');
+        }
     }
     let mut extension = Extension { buf, first: true, text: Vec::new(), strict, error: None };
     let mut no_keys = 0;
@@ -172,8 +175,16 @@ pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOpt
         map.iter().for_each(|mapping| mapping.put(&mut extension, view));
         return extension.error.map_or(Ok(0), Err);
     }
+    let mut of_the_header = [false; HEADER_NAMES.len() + 2];
     for field in view.fields() {
-        if field.name.starts_with(b"cef.") || field.name.starts_with(b"cef_meta.") || field.name == b"cef_error" {
+        let mut own = HEADER_NAMES.iter().chain(&["cef.prefix", "cef.extra"]);
+        if let Some(place) = own.position(|name| name.as_bytes() == field.name) {
+            // A sender may have a key of the same name, which comes after it.
+            if !std::mem::replace(&mut of_the_header[place], true) {
+                continue;
+            }
+        }
+        if field.name.starts_with(b"cef_meta.") || field.name == b"cef_error" {
             continue;
         }
         if field.name.is_empty() || !field.name.iter().all(|&byte| is_key(byte)) {

@@ -23,7 +23,9 @@ pub struct FieldOptions {
 /// Adds the fields of a record: those of its header, then each key, its values in order when it comes again.
 pub fn put_fields(builder: &mut MessageBuilder<'_>, text: &[u8], parsed: &Parsed, options: FieldOptions) {
     let FieldOptions { labels, typed } = options;
-    if parsed.mark > 0 {
+    let keys = Keys::new(text, &parsed.pairs);
+    // Also when there is nothing, if a key of the extension would be taken for it.
+    if parsed.mark > 0 || keys.first(b"cef.prefix").is_some() {
         builder.string_field(b"cef.prefix", &text[..parsed.mark], b"");
     }
     for (name, range) in HEADER_NAMES.iter().zip(&parsed.header) {
@@ -34,10 +36,10 @@ pub fn put_fields(builder: &mut MessageBuilder<'_>, text: &[u8], parsed: &Parsed
             None => builder.string_field(name.as_bytes(), &value, b""),
         };
     }
-    if !parsed.extra.is_empty() {
-        builder.string_field(b"cef.extra", &unescape_value(&text[parsed.extra.clone()]), b"");
+    if !parsed.extra.is_empty() || keys.first(b"cef.extra").is_some() {
+        // As it stands: the white space that ends it is what the first key is known by.
+        builder.string_field(b"cef.extra", &text[parsed.extra.clone()], b"");
     }
-    let keys = Keys::new(text, &parsed.pairs);
     for (place, pair) in parsed.pairs.iter().enumerate() {
         let key = &text[pair.key.clone()];
         if keys.first(key) != Some(place) {
