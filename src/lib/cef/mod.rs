@@ -11,12 +11,18 @@ mod event;
 mod fields;
 mod format;
 mod parse;
+mod reading;
+mod settings;
+mod writing;
 
 pub use convert::{Mapping, RecordOptions, put_record};
 pub use event::{CONSTANTS, Config, Event, Form, Made};
 pub use fields::{FieldOptions, put_fields};
 pub use format::{put_header, put_pair, put_value};
 pub use parse::{HEADER_FIELDS, Pair, ParseError, Parsed, is_key, unescape_header, unescape_value};
+pub use reading::ParseStage;
+pub use settings::{read_environ, read_ini};
+pub use writing::FormatStage;
 
 /// What the fields of a header are called in messages.
 pub const HEADER_NAMES: [&str; HEADER_FIELDS] = [
