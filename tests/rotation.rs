@@ -146,7 +146,9 @@ fn with_logrotate(
         let logs = dir.path("logs");
         dir.write("conf", format!("{}/app.log {{\nrotate 10000\nmissingok\n{options}\n}}\n", logs.display()));
         dir.sh("chmod 755 . logs; chmod 644 conf").ok();
-        let mut writer = Writer::start(dir.path("logs/app.log"), false);
+        // Long pauses between rotations would make long files.
+        let slow = if pause > PAUSE { Duration::from_millis(1) } else { Duration::ZERO };
+        let mut writer = Writer::start_slow(dir.path("logs/app.log"), false, slow);
         eventually("it writes", || writer.written() > 0);
         let mut pipe = dir.start(&format!("{tail} | heka-cat --format payload > out"));
         let mut rotated = 0;

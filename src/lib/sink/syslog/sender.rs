@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -149,8 +150,8 @@ fn connect_unix(path: &Path) -> io::Result<Connection> {
     let socket = UnixDatagram::unbound()?;
     match socket.connect(path) {
         Ok(()) => Ok(Connection::Datagram(socket)),
-        // EPROTOTYPE: it is of the other kind.
-        Err(error) if error.raw_os_error() == Some(91) => UnixStream::connect(path).map(Connection::Stream),
+        // It is of the other kind.
+        Err(error) if is(&error, Errno::PROTOTYPE) => UnixStream::connect(path).map(Connection::Stream),
         Err(error) => Err(error),
     }
 }
@@ -214,8 +215,11 @@ impl Connection {
 
 /// Whether a datagram was longer than the receiver's socket takes: it never will.
 pub fn is_too_long(error: &io::Error) -> bool {
-    // EMSGSIZE
-    error.raw_os_error() == Some(90)
+    is(error, Errno::MSGSIZE)
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
 }
 
 /// Sends lines to one place.
