@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::format::{put_header, put_pair};
 use super::parse::is_key;
-use super::{Config, HEADER_NAMES, dictionary};
+use super::{Config, HEADER_FIELDS, HEADER_NAMES, dictionary};
 use crate::message::{MessageView, TextHeader, Value};
 
 /// A key of the extension, and what of a message its value is.
@@ -89,10 +89,16 @@ struct Extension<'b> {
 
 impl Extension<'_> {
     fn put(&mut self, key: &[u8], value: Value<'_>) {
-        self.text.clear();
-        put_text(&mut self.text, value);
+        let text = match value {
+            Value::String(text) | Value::Bytes(text) => text,
+            other => {
+                self.text.clear();
+                put_text(&mut self.text, other);
+                &self.text
+            }
+        };
         if let Some(version) = self.strict.as_ref().filter(|_| self.error.is_none()) {
-            let (name, text) = (String::from_utf8_lossy(key), String::from_utf8_lossy(&self.text));
+            let (name, text) = (String::from_utf8_lossy(key), String::from_utf8_lossy(text));
             let check = if version == b"0" { dictionary::check } else { dictionary::check_version_1 };
             self.error = match dictionary::kind(&name).map(|kind| check(kind, &text)) {
                 None => Some(format!("{name} is no key of CEF's")),
@@ -100,7 +106,7 @@ impl Extension<'_> {
                 Some(Ok(())) => None,
             };
         }
-        put_pair(self.buf, self.first, key, &self.text);
+        put_pair(self.buf, self.first, key, text);
         self.first = false;
     }
 }
@@ -123,18 +129,20 @@ pub struct RecordOptions {
 /// What is missing for a header, or not as the dictionary says.
 pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOptions) -> Result<u64, String> {
     let RecordOptions { config, map, strict } = options;
-    let field = |name: &str| match view.value(name.as_bytes()) {
-        Some(value) => {
-            let mut text = Vec::new();
-            put_text(&mut text, value);
-            Some(text)
+    // One pass: looking for each name by itself would read all fields nine times.
+    let mut own: [Option<Value<'_>>; OWN_NAMES.len()] = [None; OWN_NAMES.len()];
+    for field in view.fields().filter(|field| field.name.starts_with(b"cef.")) {
+        if let Some(place) = own_place(field.name)
+            && own[place].is_none()
+        {
+            own[place] = field.values().next();
         }
-        None => None,
-    };
-    match field("cef.prefix") {
-        Some(prefix) => buf.extend(prefix),
+    }
+    let [version, vendor, product, device_version, signature, name, severity, prefix, extra] = own;
+    match prefix {
+        Some(prefix) => put_text(buf, prefix),
         // A record that was read had none.
-        None if field(HEADER_NAMES[0]).is_some() => {}
+        None if version.is_some() => {}
         None => {
             let time = jiff::Timestamp::from_nanosecond(view.timestamp() as i128).unwrap_or_default();
             let time = time.to_zoned(jiff::tz::TimeZone::system());
@@ -144,41 +152,54 @@ pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOpt
         }
     }
     buf.extend_from_slice(b"CEF:");
-    let [version, vendor, product, device_version, signature, name, severity] = HEADER_NAMES.map(field);
-    let given = |text: &str| Some(text.as_bytes().to_vec()).filter(|text| !text.is_empty());
-    let name = name.or_else(|| view.text(TextHeader::Type).map(<[u8]>::to_vec)).filter(|name| !name.is_empty());
-    let signature = signature.or_else(|| name.clone());
-    let severity = severity.or_else(|| given(cef_severity(view.severity())));
-    let version = version.or_else(|| given(&config.version));
-    let strict = version.clone().filter(|_| *strict);
+    fn given(text: &str) -> Option<Value<'_>> {
+        (!text.is_empty()).then_some(Value::String(text.as_bytes()))
+    }
+    let of_type = view.text(TextHeader::Type).filter(|name| !name.is_empty()).map(Value::String);
+    let name = name.or(of_type);
+    let version = version.or(given(&config.version));
+    let severity = severity.or(given(cef_severity(view.severity())));
+    let mut scratch = Vec::new();
     for (part, missing) in [
         (version, "the format's version"),
-        (vendor.or_else(|| given(&config.vendor)), "the vendor"),
-        (product.or_else(|| given(&config.product)), "the product"),
-        (device_version.or_else(|| given(&config.device_version)), "the device's version"),
-        (signature, "the name"),
+        (vendor.or(given(&config.vendor)), "the vendor"),
+        (product.or(given(&config.product)), "the product"),
+        (device_version.or(given(&config.device_version)), "the device's version"),
+        (signature.or(name), "the name"),
         (name, "the name"),
         (severity, "the severity"),
     ] {
-        put_header(buf, &part.ok_or_else(|| format!("{missing} is missing"))?);
+        match part.ok_or_else(|| format!("{missing} is missing"))? {
+            Value::String(text) | Value::Bytes(text) => put_header(buf, text),
+            other => {
+                scratch.clear();
+                put_text(&mut scratch, other);
+                put_header(buf, &scratch);
+            }
+        }
         buf.push(b'|');
     }
-    if let Some(extra) = field("cef.extra") {
-        buf.extend_from_slice(&extra);
-        if extra.last().is_some_and(|byte| !byte.is_ascii_whitespace()) {
+    if let Some(extra) = extra {
+        let from = buf.len();
+        put_text(buf, extra);
+        if buf[from..].last().is_some_and(|byte| !byte.is_ascii_whitespace()) {
             buf.push(b' ');
         }
     }
+    let strict = version.filter(|_| *strict).map(|version| {
+        let mut text = Vec::new();
+        put_text(&mut text, version);
+        text
+    });
     let mut extension = Extension { buf, first: true, text: Vec::new(), strict, error: None };
     let mut no_keys = 0;
     if !map.is_empty() {
         map.iter().for_each(|mapping| mapping.put(&mut extension, view));
         return extension.error.map_or(Ok(0), Err);
     }
-    let mut of_the_header = [false; HEADER_NAMES.len() + 2];
+    let mut of_the_header = [false; OWN_NAMES.len()];
     for field in view.fields() {
-        let mut own = HEADER_NAMES.iter().chain(&["cef.prefix", "cef.extra"]);
-        if let Some(place) = own.position(|name| name.as_bytes() == field.name) {
+        if let Some(place) = own_place(field.name) {
             // A sender may have a key of the same name, which comes after it.
             if !std::mem::replace(&mut of_the_header[place], true) {
                 continue;
@@ -196,6 +217,17 @@ pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOpt
         }
     }
     extension.error.map_or(Ok(no_keys), Err)
+}
+
+/// What a record has besides its extension.
+const OWN_NAMES: [&str; HEADER_FIELDS + 2] = {
+    let [version, vendor, product, device_version, signature, name, severity] = HEADER_NAMES;
+    [version, vendor, product, device_version, signature, name, severity, "cef.prefix", "cef.extra"]
+};
+
+fn own_place(name: &[u8]) -> Option<usize> {
+    let rest = name.strip_prefix(b"cef.")?;
+    OWN_NAMES.iter().position(|own| &own.as_bytes()[4..] == rest)
 }
 
 fn put_text(buf: &mut Vec<u8>, value: Value<'_>) {
