@@ -125,7 +125,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// How often a checkpoint is written while messages keep coming.
-const EVERY: Duration = Duration::from_secs(1);
+pub const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// Commits cursors for a sink that delivers in order by writing to standard output.
 pub struct Committer {
@@ -143,7 +143,7 @@ impl Committer {
         if let Some(cursor) = frame.header().cursor() {
             self.checkpoint.advance(&cursor);
         }
-        if self.saved.elapsed() >= EVERY { self.commit(out) } else { Ok(()) }
+        if self.saved.elapsed() >= COMMIT_EVERY { self.commit(out) } else { Ok(()) }
     }
 
     /// Everything noted is written out, then committed.

@@ -11,7 +11,7 @@ mod run;
 mod signals;
 
 pub use args::{InputArgs, StatsArgs, main, parse_duration, parse_seconds, parse_size};
-pub use checkpoint::{Checkpoint, Committer, Mark, write_whole};
+pub use checkpoint::{COMMIT_EVERY, Checkpoint, Committer, Mark, write_whole};
 pub use config::{
     find_section, find_sections, hostname, load_keys, read_config, read_secret, read_secrets, read_text, read_toml,
 };

@@ -8,13 +8,11 @@ use super::sender::{Address, Sender, is_too_long};
 use crate::cef::Parsed;
 use crate::message::{MessageView, Value, now_ns};
 use crate::pipeline::{
-    Checkpoint, Failure, Flow, Output, Signals, Stage, Stats, WaitOn, Wake, describe, hostname, report_once,
+    COMMIT_EVERY, Checkpoint, Failure, Flow, Output, Signals, Stage, Stats, WaitOn, Wake, describe, hostname,
+    report_once,
 };
 use crate::sink::Backoff;
 use crate::stream::Frame;
-
-/// How often a checkpoint is written while messages keep coming.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// How payloads are sent.
 pub struct SyslogOptions {

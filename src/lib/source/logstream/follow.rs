@@ -19,11 +19,11 @@ use super::position::Position;
 use super::series::{Look, Moving, Read, SOON, STDIN, Series, Shape};
 use super::splitter::Tail;
 use super::tree::Tree;
-use crate::pipeline::{Checkpoint, Failure, Output, Progress, Signals, Stats, describe, report, report_once};
+use crate::pipeline::{
+    COMMIT_EVERY, Checkpoint, Failure, Output, Progress, Signals, Stats, describe, report, report_once,
+};
 use crate::source::watch::{Changed, LOOK, Watch};
 
-/// How often a source's own checkpoint is written.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// How often events are asked for while there is always something to read.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
 
