@@ -489,6 +489,8 @@ fn reading_is_fair_among_streams() {
         dir.write(&format!("logs/small{number:02}.log"), format!("small {number}\n"));
     }
     let options = r"--logstream logs --match '(?P<Name>\w+)\.log' --differentiator Name";
+    // A directory that has just changed is looked at once more before its files are begun.
+    a_while();
     let pipe = dir.start(&format!("heka-tail -f {options} > out"));
     eventually("the small ones are read", || {
         let out = dir.read("out");
