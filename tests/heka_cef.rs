@@ -108,6 +108,12 @@ fn records_become_fields_and_records_again() {
     // Nothing changed: the same bytes, what is no record too.
     let back = dir.sh("heka-tail cef.log | heka-cef parse 2>/dev/null | heka-match 'Fields[cef_error] == NIL' | heka-cef format | heka-cat --format payload");
     assert_eq!(back.ok().text(), lines.join("\n") + "\n");
+    let whole = "heka-tail cef.log | heka-cef parse 2>/dev/null | heka-match 'Fields[cef_error] == NIL' > read.hpb; heka-cef format < read.hpb";
+    assert_eq!(dir.sh(&format!("{whole} | cmp - read.hpb")).ok().text(), "");
+    assert_eq!(dir.sh(&format!("{} | cmp - read.hpb", whole.replace("parse", "parse --typed --severity"))).ok().text(), "");
+    // Nor is a record that came without fields.
+    let made = format!("heka-cef n {DEVICE} > made.hpb; heka-cef format < made.hpb | cmp - made.hpb");
+    assert_eq!(dir.sh(&made).ok().text(), "");
     // A field that was changed is in the new record, and nothing else is.
     let changed = text(
         &dir,

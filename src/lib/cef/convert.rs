@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::format::{put_header, put_pair};
 use super::parse::is_key;
-use super::{Config, HEADER_FIELDS, HEADER_NAMES, dictionary};
+use super::{Config, HEADER_FIELDS, dictionary};
 use crate::message::{MessageView, TextHeader, Value};
 
 /// A key of the extension, and what of a message its value is.
@@ -129,15 +129,41 @@ pub struct RecordOptions {
 /// What is missing for a header, or not as the dictionary says.
 pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOptions) -> Result<u64, String> {
     let RecordOptions { config, map, strict } = options;
-    // One pass: looking for each name by itself would read all fields nine times.
-    let mut own: [Option<Value<'_>>; OWN_NAMES.len()] = [None; OWN_NAMES.len()];
-    for field in view.fields().filter(|field| field.name.starts_with(b"cef.")) {
+    let start = buf.len();
+    let strict = strict.then(|| {
+        let version = view.value(b"cef.version").unwrap_or(Value::String(config.version.as_bytes()));
+        let mut text = Vec::new();
+        put_text(&mut text, version);
+        text
+    });
+    let mut extension = Extension { buf, first: true, text: Vec::new(), strict, error: None };
+    let mut own: [Option<Value<'_>>; OWN_PLACES] = [None; OWN_PLACES];
+    let mut of_the_header = [false; OWN_PLACES];
+    let mut no_keys = 0;
+    // One pass, the extension first, the header behind it, then both change places: to read the fields twice takes longer.
+    for field in view.fields() {
         if let Some(place) = own_place(field.name)
-            && own[place].is_none()
+            // A sender may have a key of the same name, which comes after it.
+            && !std::mem::replace(&mut of_the_header[place], true)
         {
-            own[place] = field.values().next();
+            own[place] = field.only_text().map(Value::String).or_else(|| field.values().next());
+            continue;
+        }
+        if !map.is_empty() || is_about_the_record(field.name) {
+            continue;
+        }
+        if field.name.is_empty() || !field.name.iter().all(|&byte| is_key(byte)) {
+            no_keys += 1;
+            continue;
+        }
+        match field.only_text() {
+            Some(text) => extension.put(field.name, Value::String(text)),
+            None => field.values().for_each(|value| extension.put(field.name, value)),
         }
     }
+    map.iter().for_each(|mapping| mapping.put(&mut extension, view));
+    let error = extension.error;
+    let header = buf.len();
     let [version, vendor, product, device_version, signature, name, severity, prefix, extra] = own;
     match prefix {
         Some(prefix) => put_text(buf, prefix),
@@ -159,7 +185,6 @@ pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOpt
     let name = name.or(of_type);
     let version = version.or(given(&config.version));
     let severity = severity.or(given(cef_severity(view.severity())));
-    let mut scratch = Vec::new();
     for (part, missing) in [
         (version, "the format's version"),
         (vendor.or(given(&config.vendor)), "the vendor"),
@@ -171,11 +196,7 @@ pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOpt
     ] {
         match part.ok_or_else(|| format!("{missing} is missing"))? {
             Value::String(text) | Value::Bytes(text) => put_header(buf, text),
-            other => {
-                scratch.clear();
-                put_text(&mut scratch, other);
-                put_header(buf, &scratch);
-            }
+            other => put_text(buf, other),
         }
         buf.push(b'|');
     }
@@ -186,51 +207,35 @@ pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOpt
             buf.push(b' ');
         }
     }
-    let strict = version.filter(|_| *strict).map(|version| {
-        let mut text = Vec::new();
-        put_text(&mut text, version);
-        text
-    });
-    let mut extension = Extension { buf, first: true, text: Vec::new(), strict, error: None };
-    let mut no_keys = 0;
-    if !map.is_empty() {
-        map.iter().for_each(|mapping| mapping.put(&mut extension, view));
-        return extension.error.map_or(Ok(0), Err);
-    }
-    let mut of_the_header = [false; OWN_NAMES.len()];
-    for field in view.fields() {
-        if let Some(place) = own_place(field.name) {
-            // A sender may have a key of the same name, which comes after it.
-            if !std::mem::replace(&mut of_the_header[place], true) {
-                continue;
-            }
-        }
-        if field.name.starts_with(b"cef_meta.") || field.name == b"cef_error" {
-            continue;
-        }
-        if field.name.is_empty() || !field.name.iter().all(|&byte| is_key(byte)) {
-            no_keys += 1;
-            continue;
-        }
-        for value in field.values() {
-            extension.put(field.name, value);
-        }
-    }
-    extension.error.map_or(Ok(no_keys), Err)
+    buf[start..].rotate_left(header - start);
+    error.map_or(Ok(no_keys), Err)
 }
 
-/// What a record has besides its extension.
-const OWN_NAMES: [&str; HEADER_FIELDS + 2] = {
-    let [version, vendor, product, device_version, signature, name, severity] = HEADER_NAMES;
-    [version, vendor, product, device_version, signature, name, severity, "cef.prefix", "cef.extra"]
-};
+/// What a record has besides its extension: the header ([`super::HEADER_NAMES`]), what stands before it, and what follows.
+const OWN_PLACES: usize = HEADER_FIELDS + 2;
 
 fn own_place(name: &[u8]) -> Option<usize> {
     let rest = name.strip_prefix(b"cef.")?;
-    OWN_NAMES.iter().position(|own| &own.as_bytes()[4..] == rest)
+    Some(match rest {
+        b"version" => 0,
+        b"device_vendor" => 1,
+        b"device_product" => 2,
+        b"device_version" => 3,
+        b"signature_id" => 4,
+        b"name" => 5,
+        b"severity" => 6,
+        b"prefix" => 7,
+        b"extra" => 8,
+        _ => return None,
+    })
 }
 
-fn put_text(buf: &mut Vec<u8>, value: Value<'_>) {
+/// Fields that say how to send a record, or why there is none.
+pub(super) fn is_about_the_record(name: &[u8]) -> bool {
+    name.starts_with(b"cef_meta.") || name == b"cef_error"
+}
+
+pub(super) fn put_text(buf: &mut Vec<u8>, value: Value<'_>) {
     // Writing to memory can't fail.
     let _ = match value {
         Value::String(text) | Value::Bytes(text) => buf.write_all(text),

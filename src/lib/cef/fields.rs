@@ -30,8 +30,8 @@ pub fn put_fields(builder: &mut MessageBuilder<'_>, text: &[u8], parsed: &Parsed
     }
     for (name, range) in HEADER_NAMES.iter().zip(&parsed.header) {
         let value = unescape_header(&text[range.clone()]);
-        let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-        match number.filter(|_| *name == HEADER_NAMES[0]) {
+        let number = || std::str::from_utf8(&value).ok()?.parse().ok();
+        match (*name == HEADER_NAMES[0]).then(number).flatten() {
             Some(number) => builder.integer_field(name.as_bytes(), number, b""),
             None => builder.string_field(name.as_bytes(), &value, b""),
         };
@@ -39,6 +39,12 @@ pub fn put_fields(builder: &mut MessageBuilder<'_>, text: &[u8], parsed: &Parsed
     if !parsed.extra.is_empty() || keys.first(b"cef.extra").is_some() {
         // As it stands: the white space that ends it is what the first key is known by.
         builder.string_field(b"cef.extra", &text[parsed.extra.clone()], b"");
+    }
+    if keys.once && !labels && !typed {
+        for pair in &parsed.pairs {
+            builder.string_field(&text[pair.key.clone()], &unescape_value(&text[pair.value.clone()]), b"");
+        }
+        return;
     }
     for (place, pair) in parsed.pairs.iter().enumerate() {
         let key = &text[pair.key.clone()];
@@ -93,6 +99,8 @@ struct Keys<'t> {
     pairs: &'t [Pair],
     /// For many.
     places: Option<HashMap<&'t [u8], Vec<usize>>>,
+    /// None comes twice.
+    once: bool,
 }
 
 impl<'t> Keys<'t> {
@@ -104,7 +112,8 @@ impl<'t> Keys<'t> {
             }
             places
         });
-        Keys { text, pairs, places }
+        let once = places.as_ref().map_or_else(|| are_unequal(text, pairs), |places| places.len() == pairs.len());
+        Keys { text, pairs, places, once }
     }
 
     fn first(&self, key: &[u8]) -> Option<usize> {
@@ -142,6 +151,20 @@ impl<'t> Keys<'t> {
         let unique = self.pairs.len() <= 4 * FEW && others.count() == 0;
         (unique && !text.is_empty() && self.first(text).is_none()).then_some(label)
     }
+}
+
+/// Whether all keys of a few pairs are different. Their lengths and last letters mostly show it: to compare each with
+/// each takes as long as all else that is done with a record.
+fn are_unequal(text: &[u8], pairs: &[Pair]) -> bool {
+    let mut seen = [0u64; 16];
+    pairs.iter().enumerate().all(|(place, pair)| {
+        let key = &text[pair.key.clone()];
+        let word = &mut seen[key.len() % 16];
+        let bit = 1 << (key.last().copied().unwrap_or_default() % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new || pairs[..place].iter().all(|other| &text[other.key.clone()] != key)
+    })
 }
 
 /// Keys that have a label beside them: `cs1` to `cs6` and their like.

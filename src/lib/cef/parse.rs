@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use memchr::memmem;
 
@@ -103,7 +104,8 @@ impl Parsed {
 }
 
 fn find_mark(text: &[u8]) -> Option<usize> {
-    memmem::find_iter(text, b"CEF:").find(|&at| at == 0 || text[at - 1].is_ascii_whitespace())
+    static MARK: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"CEF:"));
+    MARK.find_iter(text).find(|&at| at == 0 || text[at - 1].is_ascii_whitespace())
 }
 
 /// The length of a header field.
@@ -119,8 +121,18 @@ fn find_separator(text: &[u8]) -> Option<usize> {
 }
 
 /// What keys consist of, the brackets and dots that senders use among it.
+#[inline]
 pub fn is_key(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']')
+    const KEYS: [bool; 256] = {
+        let mut keys = [false; 256];
+        let mut byte = 0;
+        while byte < 128u8 {
+            keys[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']');
+            byte += 1;
+        }
+        keys
+    };
+    KEYS[byte as usize]
 }
 
 /// A header field's text. A backslash before a real line end is how Mozilla's library escapes that.
@@ -139,20 +151,25 @@ pub fn unescape_value(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 fn unescape(text: &[u8], escaped: impl Fn(u8) -> Option<u8>) -> Cow<'_, [u8]> {
-    let Some(first) = memchr::memchr(b'\\', text) else { return Cow::Borrowed(text) };
-    let mut result = text[..first].to_vec();
-    let mut rest = &text[first..];
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        if *byte == b'\\'
-            && let [next, after @ ..] = rest
-            && let Some(meant) = escaped(*next)
-        {
-            result.push(meant);
-            rest = after;
-        } else {
-            result.push(*byte);
+    let Some(mut place) = memchr::memchr(b'\\', text) else { return Cow::Borrowed(text) };
+    let mut result = Vec::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        result.extend_from_slice(&rest[..place]);
+        rest = &rest[place + 1..];
+        match rest.split_first().and_then(|(&next, after)| Some((escaped(next)?, after))) {
+            Some((meant, after)) => {
+                result.push(meant);
+                rest = after;
+            }
+            None => result.push(b'\\'),
+        }
+        match memchr::memchr(b'\\', rest) {
+            Some(next) => place = next,
+            None => {
+                result.extend_from_slice(rest);
+                return Cow::Owned(result);
+            }
         }
     }
-    Cow::Owned(result)
 }

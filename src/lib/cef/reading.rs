@@ -27,10 +27,10 @@ impl Stage for ParseStage {
         match self.parsed.parse(text) {
             Ok(()) => {
                 self.records += 1;
-                put_fields(&mut builder, text, &self.parsed, self.fields);
-                if let Some(severity) = self.syslog_severity(text) {
-                    MessageBuilder::more(&mut self.message).severity(severity);
+                if let Some(severity) = syslog_severity(text, &self.parsed).filter(|_| self.severity) {
+                    builder.severity(severity);
                 }
+                put_fields(&mut builder, text, &self.parsed, self.fields);
             }
             Err(error) => {
                 self.others += 1;
@@ -53,22 +53,22 @@ impl ParseStage {
     pub fn new(fields: FieldOptions, severity: bool) -> ParseStage {
         ParseStage { fields, severity, ..ParseStage::default() }
     }
+}
 
-    fn syslog_severity(&self, text: &[u8]) -> Option<i32> {
-        let [.., severity] = &self.parsed.header;
-        let severity = text.get(severity.clone()).filter(|_| self.severity)?;
-        match severity {
-            b"Very-High" => Some(2),
-            b"High" => Some(3),
-            b"Medium" => Some(4),
-            b"Low" => Some(6),
-            number => match std::str::from_utf8(number).ok()?.parse().ok()? {
-                9..=10u8 => Some(2),
-                7..=8 => Some(3),
-                4..=6 => Some(4),
-                0..=3 => Some(6),
-                _ => None,
-            },
-        }
+/// What a record's severity is on syslog's scale.
+fn syslog_severity(text: &[u8], parsed: &Parsed) -> Option<i32> {
+    let [.., severity] = &parsed.header;
+    match text.get(severity.clone())? {
+        b"Very-High" => Some(2),
+        b"High" => Some(3),
+        b"Medium" => Some(4),
+        b"Low" => Some(6),
+        number => match std::str::from_utf8(number).ok()?.parse().ok()? {
+            9..=10u8 => Some(2),
+            7..=8 => Some(3),
+            4..=6 => Some(4),
+            0..=3 => Some(6),
+            _ => None,
+        },
     }
 }

@@ -1,7 +1,8 @@
 //! A stage that writes: fields in, records in payloads out.
 
-use super::{FieldOptions, Parsed, RecordOptions, put_fields, put_record};
-use crate::message::{MessageBuilder, MessageView, TextHeader};
+use super::convert::{is_about_the_record, put_record, put_text};
+use super::{FieldOptions, Parsed, RecordOptions, put_fields};
+use crate::message::{FieldView, MessageBuilder, MessageView, TextHeader, Value};
 use crate::pipeline::{Failure, Flow, Output, Stage, Stats, report_once};
 use crate::sandbox::{Encoded, Encoder, Terminated};
 use crate::stream::{Frame, put_frame};
@@ -13,9 +14,8 @@ pub struct FormatStage {
     encoder: Option<Encoder>,
     parsed: Parsed,
     record: Vec<u8>,
-    /// What the payload's own fields are, and the record that they would make.
+    /// What the payload's own fields are.
     own: Vec<u8>,
-    own_record: Vec<u8>,
     message: Vec<u8>,
     records: u64,
     /// Messages that made none.
@@ -52,28 +52,60 @@ impl FormatStage {
         }
     }
 
-    /// Whether the fields are those of the record in the payload: then that is the record, to the last blank.
+    /// Whether the payload is the record, to the last blank: the fields are those that reading it gives, or there are none.
     fn is_unchanged(&mut self, view: &MessageView<'_>) -> bool {
         let text = view.payload();
         if self.encoder.is_some() || !self.options.map.is_empty() || self.parsed.parse(text).is_err() {
             return false;
         }
         self.own.clear();
-        let mut own = MessageBuilder::new(&mut self.own, view.uuid(), view.timestamp());
-        put_fields(&mut own, text, &self.parsed, FieldOptions::default());
-        self.own_record.clear();
-        let own = MessageView::new(&self.own);
-        own.is_some_and(|own| put_record(&mut self.own_record, &own, &self.options).is_ok())
-            && self.own_record == self.record
+        drop(MessageBuilder::new(&mut self.own, view.uuid(), view.timestamp()));
+        let fields_at = self.own.len();
+        put_fields(&mut MessageBuilder::more(&mut self.own), text, &self.parsed, FieldOptions::default());
+        let is_other = |name: &[u8]| !is_about_the_record(name);
+        // As reading leaves them, which is five times as fast as to compare each.
+        if let Some(before) = view.bytes().strip_suffix(&self.own[fields_at..])
+            && MessageView::new(before).is_some_and(|view| view.fields_called(is_other).next().is_none())
+        {
+            return true;
+        }
+        let mut fields = view.fields_called(is_other).peekable();
+        if fields.peek().is_none() {
+            return true;
+        }
+        let Some(own) = MessageView::new(&self.own) else { return false };
+        let mut own = own.fields();
+        fields.all(|field| own.next().is_some_and(|own| are_same(&field, &own))) && own.next().is_none()
     }
+}
+
+/// Whether two fields make the same text of a record.
+fn are_same(a: &FieldView<'_>, b: &FieldView<'_>) -> bool {
+    let (mut of_a, mut of_b) = (a.values(), b.values());
+    a.name == b.name
+        && std::iter::from_fn(|| Some((of_a.next(), of_b.next())).filter(|pair| *pair != (None, None))).all(|pair| {
+            match pair {
+                (Some(Value::String(a)), Some(Value::String(b))) => a == b,
+                (Some(a), Some(b)) => {
+                    let (mut text_a, mut text_b) = (Vec::new(), Vec::new());
+                    put_text(&mut text_a, a);
+                    put_text(&mut text_b, b);
+                    text_a == text_b
+                }
+                _ => false,
+            }
+        })
 }
 
 impl Stage for FormatStage {
     fn message(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<Flow, Failure> {
         let view = frame.view();
-        match self.make(frame, &view)? {
+        let unchanged = self.is_unchanged(&view);
+        // Only the dictionary can have something against a record that is there already.
+        let made = if unchanged && !self.options.strict { Ok(true) } else { self.make(frame, &view)? };
+        match made {
             Ok(false) => return Ok(Flow::Continue),
-            Ok(true) if self.is_unchanged(&view) => {
+            Ok(true) if unchanged => {
                 self.records += 1;
                 out.push(frame.raw())?;
                 return Ok(Flow::Continue);
@@ -92,7 +124,7 @@ impl Stage for FormatStage {
                 if let Some(pid) = view.pid() {
                     builder.pid(pid);
                 }
-                for field in view.fields().filter(|field| field.name.starts_with(b"cef_meta.")) {
+                for field in view.fields_called(|name| name.starts_with(b"cef_meta.")) {
                     builder.copy_field(&field);
                 }
             }

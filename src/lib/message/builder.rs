@@ -76,6 +76,16 @@ impl<'b> MessageBuilder<'b> {
     }
 
     pub fn string_field(&mut self, name: &[u8], value: &[u8], representation: &[u8]) -> &mut Self {
+        // The most frequent one, in one go: its lengths are known, and each takes one byte.
+        if representation.is_empty() && name.len() + value.len() < 0x80 - 4 {
+            let len = name.len() + value.len() + 4;
+            self.buf.reserve(len + 2);
+            self.buf.extend_from_slice(&[0x52, len as u8, 0x0a, name.len() as u8]);
+            self.buf.extend_from_slice(name);
+            self.buf.extend_from_slice(&[0x22, value.len() as u8]);
+            self.buf.extend_from_slice(value);
+            return self;
+        }
         self.field(name, ValueType::String, representation, |values| values.string(value))
     }
 
