@@ -59,7 +59,7 @@ impl FormatStage {
             return false;
         }
         self.own.clear();
-        drop(MessageBuilder::new(&mut self.own, view.uuid(), view.timestamp()));
+        let _ = MessageBuilder::new(&mut self.own, view.uuid(), view.timestamp());
         let fields_at = self.own.len();
         put_fields(&mut MessageBuilder::more(&mut self.own), text, &self.parsed, FieldOptions::default());
         let is_other = |name: &[u8]| !is_about_the_record(name);
