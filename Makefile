@@ -1,6 +1,6 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
-PROGRAMS = heka-tail heka-listen heka-decode heka-sandbox heka-match heka-cef heka-cat heka-hec heka-http heka-lua
+PROGRAMS = heka-tail heka-listen heka-decode heka-sandbox heka-match heka-cef heka-cat heka-hec heka-firehose heka-http heka-lua
 
 .PHONY: build demo test install bench fuzz docs
 

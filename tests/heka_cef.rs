@@ -110,7 +110,10 @@ fn records_become_fields_and_records_again() {
     assert_eq!(back.ok().text(), lines.join("\n") + "\n");
     let whole = "heka-tail cef.log | heka-cef parse 2>/dev/null | heka-match 'Fields[cef_error] == NIL' > read.hpb; heka-cef format < read.hpb";
     assert_eq!(dir.sh(&format!("{whole} | cmp - read.hpb")).ok().text(), "");
-    assert_eq!(dir.sh(&format!("{} | cmp - read.hpb", whole.replace("parse", "parse --typed --severity"))).ok().text(), "");
+    assert_eq!(
+        dir.sh(&format!("{} | cmp - read.hpb", whole.replace("parse", "parse --typed --severity"))).ok().text(),
+        ""
+    );
     // Nor is a record that came without fields.
     let made = format!("heka-cef n {DEVICE} > made.hpb; heka-cef format < made.hpb | cmp - made.hpb");
     assert_eq!(dir.sh(&made).ok().text(), "");

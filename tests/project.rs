@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::{Workdir, binaries};
 
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "heka-tail",
     "heka-listen",
     "heka-decode",
@@ -15,6 +15,7 @@ const PROGRAMS: [&str; 10] = [
     "heka-cef",
     "heka-cat",
     "heka-hec",
+    "heka-firehose",
     "heka-http",
     "heka-lua",
 ];

@@ -17,6 +17,8 @@ target/python/bin/python -c 'import importlib.util as u, sys; sys.exit(u.find_sp
     sh tests/need_python.sh no_module_of_that_name=cef==0.5
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# A server that takes what a delivery stream is sent.
+sh tests/need_python.sh moto='moto[server]'
 # The release profile is what users run, and shares its build with the demo.
 { cargo test --release --no-fail-fast "$@" 2>&1 || touch "$work/failed"; } | tee "$work/log"
 awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$work/log"

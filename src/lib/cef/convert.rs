@@ -5,23 +5,13 @@ use std::io::Write as _;
 use super::format::{put_header, put_pair};
 use super::parse::is_key;
 use super::{Config, HEADER_FIELDS, dictionary};
-use crate::message::{MessageView, TextHeader, Value};
+use crate::message::{MessageView, TextHeader, Value, Variable, put_value_text};
 
 /// A key of the extension, and what of a message its value is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
     key: String,
     variable: Variable,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Variable {
-    Field(String),
-    Text(TextHeader),
-    Uuid,
-    Timestamp,
-    Severity,
-    Pid,
 }
 
 impl Mapping {
@@ -34,21 +24,8 @@ impl Mapping {
         if key.is_empty() || !key.bytes().all(is_key) {
             return Err(format!("key {key:?}: expected letters, digits, and _ . - [ ]"));
         }
-        let variable = match variable {
-            "Type" => Variable::Text(TextHeader::Type),
-            "Logger" => Variable::Text(TextHeader::Logger),
-            "Payload" => Variable::Text(TextHeader::Payload),
-            "EnvVersion" => Variable::Text(TextHeader::EnvVersion),
-            "Hostname" => Variable::Text(TextHeader::Hostname),
-            "Uuid" => Variable::Uuid,
-            "Timestamp" => Variable::Timestamp,
-            "Severity" => Variable::Severity,
-            "Pid" => Variable::Pid,
-            other => match other.strip_prefix("Fields[").and_then(|name| name.strip_suffix(']')) {
-                Some(name) => Variable::Field(name.to_string()),
-                None => return Err(format!("{other:?} is no variable; there are Type, Hostname … and Fields[name]")),
-            },
-        };
+        let variable = Variable::parse(variable)
+            .ok_or_else(|| format!("{variable:?} is no variable; there are Type, Hostname … and Fields[name]"))?;
         Ok(Mapping { key: key.to_string(), variable })
     }
 
@@ -93,7 +70,7 @@ impl Extension<'_> {
             Value::String(text) | Value::Bytes(text) => text,
             other => {
                 self.text.clear();
-                put_text(&mut self.text, other);
+                put_value_text(&mut self.text, other);
                 &self.text
             }
         };
@@ -133,7 +110,7 @@ pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOpt
     let strict = strict.then(|| {
         let version = view.value(b"cef.version").unwrap_or(Value::String(config.version.as_bytes()));
         let mut text = Vec::new();
-        put_text(&mut text, version);
+        put_value_text(&mut text, version);
         text
     });
     let mut extension = Extension { buf, first: true, text: Vec::new(), strict, error: None };
@@ -166,7 +143,7 @@ pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOpt
     let header = buf.len();
     let [version, vendor, product, device_version, signature, name, severity, prefix, extra] = own;
     match prefix {
-        Some(prefix) => put_text(buf, prefix),
+        Some(prefix) => put_value_text(buf, prefix),
         // A record that was read had none.
         None if version.is_some() => {}
         None => {
@@ -196,13 +173,13 @@ pub fn put_record(buf: &mut Vec<u8>, view: &MessageView<'_>, options: &RecordOpt
     ] {
         match part.ok_or_else(|| format!("{missing} is missing"))? {
             Value::String(text) | Value::Bytes(text) => put_header(buf, text),
-            other => put_text(buf, other),
+            other => put_value_text(buf, other),
         }
         buf.push(b'|');
     }
     if let Some(extra) = extra {
         let from = buf.len();
-        put_text(buf, extra);
+        put_value_text(buf, extra);
         if buf[from..].last().is_some_and(|byte| !byte.is_ascii_whitespace()) {
             buf.push(b' ');
         }
@@ -233,16 +210,6 @@ fn own_place(name: &[u8]) -> Option<usize> {
 /// Fields that say how to send a record, or why there is none.
 pub(super) fn is_about_the_record(name: &[u8]) -> bool {
     name.starts_with(b"cef_meta.") || name == b"cef_error"
-}
-
-pub(super) fn put_text(buf: &mut Vec<u8>, value: Value<'_>) {
-    // Writing to memory can't fail.
-    let _ = match value {
-        Value::String(text) | Value::Bytes(text) => buf.write_all(text),
-        Value::Integer(number) => write!(buf, "{number}"),
-        Value::Double(number) => write!(buf, "{number}"),
-        Value::Bool(flag) => write!(buf, "{flag}"),
-    };
 }
 
 /// Syslog's severities on CEF's scale, which goes the other way.

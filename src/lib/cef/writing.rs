@@ -1,8 +1,8 @@
 //! A stage that writes: fields in, records in payloads out.
 
-use super::convert::{is_about_the_record, put_record, put_text};
+use super::convert::{is_about_the_record, put_record};
 use super::{FieldOptions, Parsed, RecordOptions, put_fields};
-use crate::message::{FieldView, MessageBuilder, MessageView, TextHeader, Value};
+use crate::message::{FieldView, MessageBuilder, MessageView, TextHeader, Value, put_value_text};
 use crate::pipeline::{Failure, Flow, Output, Stage, Stats, report_once};
 use crate::sandbox::{Encoded, Encoder, Terminated};
 use crate::stream::{Frame, put_frame};
@@ -88,8 +88,8 @@ fn are_same(a: &FieldView<'_>, b: &FieldView<'_>) -> bool {
                 (Some(Value::String(a)), Some(Value::String(b))) => a == b,
                 (Some(a), Some(b)) => {
                     let (mut text_a, mut text_b) = (Vec::new(), Vec::new());
-                    put_text(&mut text_a, a);
-                    put_text(&mut text_b, b);
+                    put_value_text(&mut text_a, a);
+                    put_value_text(&mut text_b, b);
                     text_a == text_b
                 }
                 _ => false,

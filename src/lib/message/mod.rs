@@ -6,10 +6,12 @@ pub mod json;
 pub mod schema;
 pub mod text;
 pub mod uuid;
+mod variable;
 mod view;
 pub mod wire;
 
 pub use builder::{MessageBuilder, encode_canonical};
+pub use variable::{Interpolation, Variable, put_value_text};
 pub use view::{FieldView, Fields, Index, MessageView, TextHeader, Value, ValueType, Values};
 
 /// Nanoseconds since 1970-01-01 UTC, now.

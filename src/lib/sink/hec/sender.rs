@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 use super::client::{Client, Reply, new_channel};
 use super::event::EventOptions;
-use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Mark, Output, Signals, Stage, Stats, report, report_once};
+use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, report, report_once};
 use crate::sink::dead_letter::put_dead_letter;
+use crate::sink::watermark::Marks;
 use crate::sink::window::save;
 use crate::sink::{Backoff, Ticket, Window};
 use crate::stream::{Frame, Frames};
@@ -149,8 +150,7 @@ struct Open {
     events: usize,
     query: String,
     since: Option<Instant>,
-    /// The newest cursor of each stream.
-    marks: BTreeMap<String, Mark>,
+    marks: Marks,
 }
 
 impl Sender {
@@ -241,7 +241,7 @@ impl Sender {
         left.extend(std::mem::take(&mut state.waiting).into_iter().map(|waiting| waiting.part));
         let open = std::mem::take(&mut self.open);
         if open.events > 0 {
-            let ticket = state.window.open(open.marks.into_iter().collect());
+            let ticket = state.window.open(open.marks.into_vec());
             left.push(Part::new(ticket, open.frames, open.events, open.body, open.query, true));
         }
         for part in left {
@@ -278,7 +278,7 @@ impl Sender {
             return Err(failure.clone());
         }
         let rereadable = !open.marks.is_empty();
-        let ticket = state.window.open(open.marks.into_iter().collect());
+        let ticket = state.window.open(open.marks.into_vec());
         state.bytes += size;
         state.ready.push_back(Part::new(ticket, open.frames, open.events, open.body, open.query, rereadable));
         drop(state);
@@ -311,13 +311,7 @@ impl Stage for Sender {
         self.open.events += 1;
         self.open.since.get_or_insert_with(Instant::now);
         if let Some(cursor) = frame.header().cursor() {
-            let mark = match self.open.marks.get_mut(std::str::from_utf8(cursor.stream).unwrap_or_default()) {
-                Some(mark) => mark,
-                None => self.open.marks.entry(String::from_utf8_lossy(cursor.stream).into_owned()).or_default(),
-            };
-            mark.sequence = cursor.sequence;
-            mark.position.clear();
-            mark.position.extend_from_slice(cursor.position);
+            self.open.marks.note(&cursor);
         }
         if self.open.events >= self.max_batch_events || self.open.body.len() >= self.max_batch_bytes {
             self.close_batch()?;

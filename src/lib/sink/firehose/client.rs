@@ -1,0 +1,213 @@
+//! Calls of Firehose's API, by the AWS SDK: credentials, signatures, endpoints and time-outs are the SDK's.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_firehose::primitives::Blob;
+use aws_sdk_firehose::types::{DeliveryStreamStatus, Record};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+use crate::sink::agent::is_certificate_error;
+
+/// Records of a call.
+pub const MAX_RECORDS: usize = 500;
+/// Bytes of a call's body: 4 MiB, base64 and what stands around it counted.
+pub const MAX_BODY: usize = 4_194_304;
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What calls are made with. What isn't given is found as all programs that use AWS find it: environment, profile,
+/// container, instance.
+#[derive(Clone, Debug, Default)]
+pub struct ClientOptions {
+    pub stream: String,
+    pub region: Option<String>,
+    pub profile: Option<String>,
+    pub endpoint_url: Option<String>,
+}
+
+/// Why a call did nothing.
+#[derive(Debug, PartialEq)]
+pub enum Refusal {
+    /// Not now.
+    Retry(String),
+    /// Perhaps with credentials that are read anew.
+    Expired(String),
+    /// Not in this form: too large, or one of the records is bad.
+    Split(String),
+    /// Never.
+    Fatal(String),
+}
+
+/// What became of each record of a call, in order: its id is left out, an error told.
+pub type Results = Vec<Result<(), String>>;
+
+/// What is known of the stream.
+#[derive(Debug, PartialEq)]
+pub enum Status {
+    Active,
+    /// It will be.
+    Creating,
+    /// It may not be asked, which isn't needed for sending.
+    Unknown(String),
+}
+
+/// Talks to one delivery stream.
+pub struct Client {
+    options: ClientOptions,
+    config: SdkConfig,
+    firehose: aws_sdk_firehose::Client,
+}
+
+impl Client {
+    /// Finds region and credentials.
+    ///
+    /// # Errors
+    /// A sentence for the user when there is no region.
+    pub async fn new(options: ClientOptions) -> Result<Client, String> {
+        let http =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(CALL_TIMEOUT).build();
+        // What fails is tried again by the sender, which knows of the others. The SDK's second attempt is for what it
+        // alone can mend: a clock that is wrong, credentials that expire meanwhile.
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(2));
+        if let Some(region) = &options.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &options.profile {
+            loader = loader.profile_name(profile);
+        }
+        let config = loader.load().await;
+        if config.region().is_none() {
+            return Err("no region; --region NAME, AWS_REGION, or a profile with one".into());
+        }
+        let mut firehose = aws_sdk_firehose::config::Builder::from(&config);
+        if let Some(url) = &options.endpoint_url {
+            firehose = firehose.endpoint_url(url);
+        }
+        let firehose = aws_sdk_firehose::Client::from_conf(firehose.build());
+        Ok(Client { options, config, firehose })
+    }
+
+    /// The same with credentials read anew.
+    pub async fn renewed(&self) -> Result<Client, String> {
+        Client::new(self.options.clone()).await
+    }
+
+    /// The account's number.
+    pub async fn account(&self) -> Result<String, String> {
+        let sts = aws_sdk_sts::Client::new(&self.config);
+        let identity = sts.get_caller_identity().send().await.map_err(|error| first_line(&error))?;
+        identity.account.ok_or_else(|| "the answer has no account".into())
+    }
+
+    pub async fn status(&self) -> Result<Status, Refusal> {
+        let call = self.firehose.describe_delivery_stream().delivery_stream_name(&self.options.stream);
+        let answer = match call.send().await {
+            Ok(answer) => answer,
+            Err(error) if is_denied(&error) => return Ok(Status::Unknown(first_line(&error))),
+            Err(error) => return Err(self.refusal(&error)),
+        };
+        let status = answer.delivery_stream_description.map(|description| description.delivery_stream_status);
+        match status {
+            Some(DeliveryStreamStatus::Active) => Ok(Status::Active),
+            Some(DeliveryStreamStatus::Creating) => Ok(Status::Creating),
+            Some(other) => Err(Refusal::Fatal(format!("stream {}: it is {}", self.options.stream, other.as_str()))),
+            None => Ok(Status::Unknown("the answer has no description".into())),
+        }
+    }
+
+    /// Sends records, at most [`MAX_RECORDS`].
+    pub async fn put(&self, records: Vec<Vec<u8>>) -> Result<Results, Refusal> {
+        let count = records.len();
+        // Data is there, which is all that a record has to have.
+        let records = records.into_iter().filter_map(|data| Record::builder().data(Blob::new(data)).build().ok());
+        let call = self.firehose.put_record_batch().delivery_stream_name(&self.options.stream);
+        let answer = call.set_records(Some(records.collect())).send().await.map_err(|error| self.refusal(&error))?;
+        let mut results: Results = answer
+            .request_responses
+            .into_iter()
+            .map(|entry| match (entry.record_id, entry.error_code) {
+                (Some(_), None) => Ok(()),
+                (_, code) => Err(format!(
+                    "{}: {}",
+                    code.unwrap_or_else(|| "no record id".into()),
+                    entry.error_message.unwrap_or_default()
+                )),
+            })
+            .collect();
+        // What isn't answered isn't delivered.
+        results.resize_with(count, || Err("the answer has nothing for it".into()));
+        Ok(results)
+    }
+
+    fn refusal<E: ProvideErrorMetadata + std::error::Error + 'static>(&self, error: &SdkError<E>) -> Refusal {
+        let text = first_line(error);
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let code = error.code().unwrap_or_default();
+        // The code may have a name space before it, or an address behind.
+        let code = code.rsplit('#').next().unwrap_or_default().split(':').next().unwrap_or_default();
+        match (error, code, status) {
+            (SdkError::TimeoutError(_), ..) => Refusal::Retry(text),
+            (SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_), ..) if text.contains("credentials") => {
+                Refusal::Fatal(format!("no AWS credentials, by environment, --profile or instance: {text}"))
+            }
+            (SdkError::ConstructionFailure(_), ..) => Refusal::Fatal(text),
+            (SdkError::DispatchFailure(failure), ..) if failure.is_user() || is_certificate_error(&text) => {
+                Refusal::Fatal(text)
+            }
+            // Refused, cut, reset …
+            (SdkError::DispatchFailure(_), ..) => Refusal::Retry(text),
+            (_, "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" | "InvalidSignatureException", _) => {
+                Refusal::Expired(text)
+            }
+            (
+                _,
+                "ThrottlingException"
+                | "Throttling"
+                | "LimitExceededException"
+                | "RequestLimitExceeded"
+                | "ProvisionedThroughputExceededException",
+                _,
+            ) => Refusal::Retry(text),
+            (_, "InvalidArgumentException" | "ValidationException" | "SerializationException", _)
+            | (_, _, Some(413)) => Refusal::Split(text),
+            (_, "ResourceNotFoundException", _) => {
+                let region = self.config.region().map(Region::as_ref).unwrap_or_default();
+                Refusal::Fatal(format!("stream {} is not in {region}: {text}", self.options.stream))
+            }
+            (_, _, Some(408 | 429 | 500..)) => Refusal::Retry(text),
+            (_, _, Some(200..400)) => Refusal::Retry(text),
+            _ => Refusal::Fatal(text),
+        }
+    }
+}
+
+fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.code().is_some_and(|code| code.contains("AccessDenied") || code.contains("UnknownOperation"))
+}
+
+/// What is wrong, without the structures that the SDK prints behind it.
+fn first_line<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> String {
+    if let Some(code) = error.code() {
+        return format!("{code}: {}", error.message().unwrap_or_default());
+    }
+    let mut text = String::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
+}

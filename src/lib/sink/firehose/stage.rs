@@ -1,0 +1,453 @@
+//! The stage: messages are collected by group and stream, made records of by a thread, and put into the spool.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender as Channel, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::client::ClientOptions;
+use super::record::{Events, Format, RecordMaker, RecordOptions};
+use super::sender::{self, Counts, SenderOptions, Shared};
+use crate::message::{Interpolation, MessageView, TextHeader, put_value_text};
+use crate::pipeline::{
+    COMMIT_EVERY, Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, describe, report, report_once,
+};
+use crate::sink::Spool;
+use crate::sink::dead_letter::put_dead_letter;
+use crate::sink::watermark::Watermark;
+use crate::sink::window::save;
+use crate::stream::Frame;
+
+/// So many groups are collected at a time; of more, the oldest goes.
+const MAX_GROUPS: usize = 10_000;
+/// A message shorter than this makes a record that is short enough, whatever is in it.
+const SURELY_SHORT: usize = 128 * 1024;
+/// How often the age of groups is looked at while messages keep coming.
+const LOOK_EVERY: u64 = 256;
+const SHORT_PAUSE: Duration = Duration::from_millis(5);
+/// A disk that is full is tried again so often.
+const DISK_PAUSE: Duration = Duration::from_secs(1);
+const FILE_PREFIX: &str = "firehose_event-";
+
+/// How messages become records, and where these go.
+pub struct FirehoseOptions {
+    pub client: ClientOptions,
+    pub record: RecordOptions,
+    /// The account; `None`: AWS is asked.
+    pub owner: Option<String>,
+    /// `None`: the message's type.
+    pub log_group: Option<Interpolation>,
+    pub buffer_bytes: usize,
+    pub buffer_age: Duration,
+    pub spool_dir: PathBuf,
+    pub spool_max: u64,
+    pub flush_interval: Duration,
+    pub in_flight: usize,
+    pub drain: Duration,
+    pub backup: Option<PathBuf>,
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// Messages of one group and stream.
+struct Group {
+    name: Vec<u8>,
+    stream: Vec<u8>,
+    events: Events,
+    since: Instant,
+    /// The number of its first message.
+    first: u64,
+}
+
+/// Sends messages to a delivery stream.
+pub struct Firehose {
+    record: RecordOptions,
+    log_group: Option<Interpolation>,
+    buffer_bytes: usize,
+    buffer_age: Duration,
+    drain: Duration,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    /// To the thread that makes records; `None` when nothing more is coming.
+    full: Option<SyncSender<Group>>,
+    /// The first messages of groups that are safe.
+    done: Receiver<u64>,
+    groups: HashMap<Vec<u8>, Group>,
+    /// Bytes of events in the groups.
+    bytes: usize,
+    key: Vec<u8>,
+    messages: u64,
+    watermark: Watermark,
+    checkpoint: Option<Checkpoint>,
+    saved: Instant,
+    backup: Option<File>,
+    dead_lettered: u64,
+}
+
+impl Firehose {
+    /// # Errors
+    /// When the spool or the backup can't be used, or no thread can be started.
+    pub fn new(options: FirehoseOptions) -> Result<Firehose, Failure> {
+        let backup = match &options.backup {
+            None => None,
+            Some(path) => {
+                let opened = File::options().create(true).append(true).open(path);
+                Some(opened.map_err(|error| Failure::failed(format!("--backup {}: {error}", path.display())))?)
+            }
+        };
+        let shared = Arc::new(Shared::new(Spool::open(&options.spool_dir, FILE_PREFIX)?));
+        let (full, groups) = sync_channel(1);
+        let (safe, done) = channel();
+        let needs_owner = options.record.format == Format::CloudWatch;
+        let sender = SenderOptions {
+            client: options.client,
+            owner: options.owner.or_else(|| (!needs_owner).then(String::new)),
+            flush_interval: options.flush_interval,
+            in_flight: options.in_flight.max(1),
+            drain: options.drain,
+        };
+        let (for_records, for_sender) = (shared.clone(), shared.clone());
+        let (record, spool_max) = (options.record, options.spool_max);
+        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let started = std::thread::Builder::new().name(name.into()).spawn(run);
+            started.map_err(|error| Failure::failed(format!("no thread could be started: {error}")))
+        };
+        let threads = vec![
+            start("records", Box::new(move || make_records(&for_records, &groups, &safe, record, spool_max)))?,
+            start("firehose", Box::new(move || sender::run(&for_sender, sender)))?,
+        ];
+        Ok(Firehose {
+            record,
+            log_group: options.log_group,
+            buffer_bytes: options.buffer_bytes,
+            buffer_age: options.buffer_age,
+            drain: options.drain,
+            shared,
+            threads,
+            full: Some(full),
+            done,
+            groups: HashMap::new(),
+            bytes: 0,
+            key: Vec::new(),
+            messages: 0,
+            watermark: Watermark::default(),
+            checkpoint: options.checkpoint,
+            saved: Instant::now(),
+            backup,
+            dead_lettered: 0,
+        })
+    }
+
+    /// The status to exit with after a run without an error: 1 when something is left or was left out.
+    pub fn exit(&self) -> Exit {
+        let left = !self.shared.spool.is_empty();
+        if left || self.dead_lettered + self.shared.counts().set_aside > 0 { Exit::Negative } else { Exit::Success }
+    }
+
+    /// One line for people, where there is more to say than that all is well.
+    pub fn summary(&self) -> Option<String> {
+        let Counts { delivered, sent_again, set_aside, .. } = self.shared.counts();
+        let (left, dead) = (self.shared.spool.len(), self.dead_lettered);
+        let directory = self.shared.spool.directory().display();
+        (left as u64 + sent_again + set_aside + dead > 0).then(|| {
+            format!(
+                "records: {delivered} delivered, {sent_again} sent again, {left} left in {directory}, {set_aside} set \
+                 aside; {dead} messages dead-lettered"
+            )
+        })
+    }
+
+    /// Puts what a message belongs to into the key: group, a zero byte, stream. Answers the group's length.
+    fn make_key(&mut self, view: &MessageView<'_>) -> usize {
+        self.key.clear();
+        if self.record.format != Format::CloudWatch {
+            return 0;
+        }
+        match &self.log_group {
+            Some(template) => template.put(&mut self.key, view),
+            None => self.key.extend_from_slice(view.text(TextHeader::Type).unwrap_or_default()),
+        }
+        let len = self.key.len();
+        self.key.push(0);
+        match view.value(b"sender") {
+            Some(sender) => put_value_text(&mut self.key, sender),
+            None => self.key.extend_from_slice(view.text(TextHeader::Hostname).unwrap_or_default()),
+        }
+        len
+    }
+
+    /// Whether a record can hold the message; else it goes to the dead letters.
+    fn fits(&mut self, frame: &Frame<'_>, group_len: usize) -> Result<bool, Failure> {
+        if frame.message().len() < SURELY_SHORT {
+            return Ok(true);
+        }
+        let mut event = Events::default();
+        event.push(frame, self.record.format);
+        let (group, stream) = split_key(&self.key, group_len);
+        // A number of twelve digits, as all accounts have.
+        if RecordMaker::new(self.record, "000000000000").fits(&event, group, stream) {
+            return Ok(true);
+        }
+        let reason = "the message is longer than a record may be";
+        self.dead_lettered += 1;
+        report_once("messages that are too long", || match &self.backup {
+            Some(_) => format!("{reason}; it went to the backup"),
+            None => format!("{reason}; it was left out (--backup FILE would keep it)"),
+        });
+        let mut letter = Vec::new();
+        put_dead_letter(frame, "firehose", 0, reason, &mut letter);
+        if let Some(backup) = &mut self.backup {
+            let written = backup.write_all(&letter).and_then(|()| backup.sync_data());
+            written.map_err(|error| Failure::failed(format!("--backup: {}", describe(&error))))?;
+        }
+        Ok(false)
+    }
+
+    /// Hands a group over; waits while the thread has enough.
+    fn close(&mut self, key: &[u8]) -> Result<(), Failure> {
+        let Some(group) = self.groups.remove(key) else { return Ok(()) };
+        self.bytes -= group.events.bytes();
+        self.watermark.end();
+        let mut group = Some(group);
+        let mut drain_until = None;
+        while let (Some(full), Some(waiting)) = (&self.full, group.take()) {
+            match full.try_send(waiting) {
+                Ok(()) => break,
+                Err(TrySendError::Full(waiting)) => group = Some(waiting),
+                // It ends only after a failure.
+                Err(TrySendError::Disconnected(_)) => return Err(self.failure()),
+            }
+            if stop_requested() && *drain_until.get_or_insert_with(|| Instant::now() + self.drain) < Instant::now() {
+                return Err(Failure::Message(Exit::Negative, "stopped before everything was in the spool".into()));
+            }
+            self.print_if_asked();
+            self.commit()?;
+            self.shared.pause(SHORT_PAUSE);
+        }
+        Ok(())
+    }
+
+    fn failure(&self) -> Failure {
+        self.shared.fatal().unwrap_or_else(|| Failure::failed("records can't be made"))
+    }
+
+    fn close_old(&mut self) -> Result<(), Failure> {
+        let age = self.buffer_age;
+        let is_old = |group: &Group| group.since.elapsed() >= age;
+        let old: Vec<_> = self.groups.iter().filter(|(_, group)| is_old(group)).map(|(key, _)| key.clone()).collect();
+        old.iter().try_for_each(|key| self.close(key))
+    }
+
+    /// Notes what has become safe, and writes the checkpoint now and then.
+    fn commit(&mut self) -> Result<(), Failure> {
+        while let Ok(first) = self.done.try_recv() {
+            self.watermark.safe(first, self.checkpoint.as_mut());
+        }
+        if self.saved.elapsed() < COMMIT_EVERY {
+            return Ok(());
+        }
+        self.saved = Instant::now();
+        save(&mut self.checkpoint)
+    }
+
+    /// While the program waits here, nobody else answers SIGUSR1.
+    fn print_if_asked(&self) {
+        if Signals::get().is_some_and(Signals::take_statistics_request) {
+            let mut stats = Stats::default();
+            self.stats(&mut stats);
+            stats.print();
+        }
+    }
+
+    /// Everything that was read goes into the spool.
+    fn spool_all(&mut self) -> Result<(), Failure> {
+        let mut keys: Vec<_> = self.groups.iter().map(|(key, group)| (group.first, key.clone())).collect();
+        keys.sort();
+        keys.iter().try_for_each(|(_, key)| self.close(key))?;
+        self.full = None;
+        let mut drain_until = None;
+        loop {
+            match self.done.try_recv() {
+                Ok(first) => self.watermark.safe(first, self.checkpoint.as_mut()),
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    if stop_requested()
+                        && *drain_until.get_or_insert_with(|| Instant::now() + self.drain) < Instant::now()
+                    {
+                        let words = "stopped before everything was in the spool";
+                        return Err(Failure::Message(Exit::Negative, words.into()));
+                    }
+                    self.print_if_asked();
+                    self.shared.pause(SHORT_PAUSE);
+                }
+            }
+        }
+        // Messages that belong to no group are safe, too.
+        self.watermark.end();
+        self.watermark.safe(0, self.checkpoint.as_mut());
+        save(&mut self.checkpoint)
+    }
+
+    /// Everything out of the spool.
+    fn send_all(&mut self) -> Result<(), Failure> {
+        self.shared.close(stop_requested());
+        while !self.shared.has_ended() {
+            if stop_requested() {
+                self.shared.close(true);
+            }
+            self.print_if_asked();
+            self.shared.pause(Duration::from_millis(200));
+        }
+        self.shared.fatal().map_or(Ok(()), Err)
+    }
+}
+
+fn split_key(key: &[u8], group_len: usize) -> (&[u8], &[u8]) {
+    (key.get(..group_len).unwrap_or_default(), key.get(group_len + 1..).unwrap_or_default())
+}
+
+fn stop_requested() -> bool {
+    Signals::get().is_some_and(Signals::stop_requested)
+}
+
+/// The thread that makes records and puts them into the spool.
+fn make_records(
+    shared: &Shared,
+    groups: &Receiver<Group>,
+    safe: &Channel<u64>,
+    options: RecordOptions,
+    spool_max: u64,
+) {
+    let Some(owner) = shared.owner() else { return };
+    let mut maker = RecordMaker::new(options, &owner);
+    for group in groups {
+        // Compressing into memory can't fail.
+        let Ok(records) = maker.make(&group.events, &group.name, &group.stream) else { return };
+        let (first, Group { events, .. }) = (group.first, group);
+        drop(events);
+        loop {
+            let full = shared.spool.bytes() >= spool_max;
+            if full && shared.has_ended() {
+                return;
+            }
+            if full {
+                report_once("times that the spool was full", || {
+                    "the spool is full: nothing more is read for now".into()
+                });
+                shared.pause(Duration::from_millis(50));
+                continue;
+            }
+            match shared.spool.put(&records) {
+                Ok(()) => break,
+                Err(_) if shared.has_ended() => return,
+                Err(error) => {
+                    let directory = shared.spool.directory().display();
+                    report_once("times that the spool could not be written", || {
+                        format!("{directory}: {}; tried again until it can be written", describe(&error))
+                    });
+                    std::thread::sleep(DISK_PAUSE);
+                }
+            }
+        }
+        // Nobody receives after a failure.
+        let _ = safe.send(first);
+        shared.work();
+    }
+}
+
+impl Stage for Firehose {
+    fn message(&mut self, frame: &Frame<'_>, _out: &mut Output) -> Result<Flow, Failure> {
+        let group_len = self.make_key(&frame.view());
+        self.messages += 1;
+        let number = self.watermark.message(frame.header().cursor());
+        if !self.fits(frame, group_len)? {
+            return Ok(Flow::Continue);
+        }
+        if !self.groups.contains_key(&self.key) {
+            if self.groups.len() >= MAX_GROUPS {
+                let oldest = self.groups.iter().min_by_key(|(_, group)| group.since).map(|(key, _)| key.clone());
+                oldest.iter().try_for_each(|key| self.close(key))?;
+            }
+            self.watermark.begin(number);
+            let (name, stream) = split_key(&self.key, group_len);
+            let group = Group {
+                name: name.to_vec(),
+                stream: stream.to_vec(),
+                events: Events::default(),
+                since: Instant::now(),
+                first: number,
+            };
+            self.groups.insert(self.key.clone(), group);
+        }
+        if let Some(group) = self.groups.get_mut(&self.key) {
+            let before = group.events.bytes();
+            group.events.push(frame, self.record.format);
+            self.bytes += group.events.bytes() - before;
+        }
+        while self.bytes >= self.buffer_bytes {
+            // The largest: many small records cost more than few long ones.
+            let largest = self.groups.iter().max_by_key(|(_, group)| group.events.bytes()).map(|(key, _)| key.clone());
+            largest.iter().try_for_each(|key| self.close(key))?;
+            self.commit()?;
+        }
+        if self.messages.is_multiple_of(LOOK_EVERY) {
+            if self.shared.has_ended() {
+                return Err(self.failure());
+            }
+            self.close_old()?;
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn idle(&mut self, _out: &mut Output) -> Result<(), Failure> {
+        if self.shared.has_ended() {
+            return Err(self.failure());
+        }
+        self.close_old()?;
+        self.commit()
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        // Also for a failure, and for what has become safe.
+        let look = Instant::now() + Duration::from_secs(1);
+        let oldest = self.groups.values().map(|group| group.since + self.buffer_age).min();
+        Some(oldest.map_or(look, |oldest| oldest.min(look)))
+    }
+
+    fn finish(&mut self, _out: &mut Output) -> Result<(), Failure> {
+        let delivered = self.spool_all().and_then(|()| self.send_all());
+        if delivered.is_ok() {
+            self.threads.drain(..).for_each(|thread| drop(thread.join()));
+        }
+        delivered
+    }
+
+    fn stats(&self, stats: &mut Stats) {
+        let counts = self.shared.counts();
+        stats
+            .set("messages_dead_lettered", self.dead_lettered)
+            .set("records_delivered", counts.delivered)
+            .set("records_sent_again", counts.sent_again)
+            .set("records_set_aside", counts.set_aside)
+            .set("records_in_spool", self.shared.spool.len() as u64)
+            .set("bytes_in_spool", self.shared.spool.bytes())
+            .set("requests", counts.calls);
+    }
+}
+
+impl Drop for Firehose {
+    fn drop(&mut self) {
+        // After a failure, what was read is kept for the next run.
+        if self.full.is_some()
+            && let Err(Failure::Message(_, reason)) = self.spool_all()
+        {
+            report(&format!("some messages are not in the spool: {reason}"));
+        }
+        if let Some(summary) = self.summary() {
+            report(&summary);
+        }
+    }
+}
