@@ -119,8 +119,12 @@ impl Client {
         match status {
             Some(DeliveryStreamStatus::Active) => Ok(Status::Active),
             Some(DeliveryStreamStatus::Creating) => Ok(Status::Creating),
-            Some(other) => Err(Refusal::Fatal(format!("stream {}: it is {}", self.options.stream, other.as_str()))),
-            None => Ok(Status::Unknown("the answer has no description".into())),
+            Some(
+                status @ (DeliveryStreamStatus::Deleting
+                | DeliveryStreamStatus::DeletingFailed
+                | DeliveryStreamStatus::CreatingFailed),
+            ) => Err(Refusal::Fatal(format!("stream {}: it is {}", self.options.stream, status.as_str()))),
+            other => Ok(Status::Unknown(format!("the answer says {other:?}"))),
         }
     }
 
