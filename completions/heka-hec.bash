@@ -23,7 +23,7 @@ _heka__hec() {
 
     case "${cmd}" in
         heka__hec)
-            opts="-h -V --max-message-size --url --token-file --endpoint --index --ack --ack-interval --ack-timeout --max-batch-events --max-batch-bytes --batch-age --in-flight --max-in-flight-bytes --max-attempts --backup --checkpoint --gzip --timeout --ca --insecure --stats --help --version"
+            opts="-h -V --max-message-size --url --token-file --endpoint --event --fields --index --host --source --sourcetype --health-check --ack --ack-interval --ack-timeout --max-batch-events --max-batch-bytes --batch-age --in-flight --max-in-flight-bytes --max-attempts --backup --checkpoint --gzip --timeout --ca --insecure --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -45,7 +45,27 @@ _heka__hec() {
                     COMPREPLY=($(compgen -W "event raw" -- "${cur}"))
                     return 0
                     ;;
+                --event)
+                    COMPREPLY=($(compgen -W "payload fields message" -- "${cur}"))
+                    return 0
+                    ;;
+                --fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --index)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sourcetype)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

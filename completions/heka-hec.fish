@@ -3,7 +3,14 @@ complete -c heka-hec -l url -d 'The server, such as https://splunk.example.com:8
 complete -c heka-hec -l token-file -d 'File with the token; without it the environment variable HEKA_HEC_TOKEN' -r -F
 complete -c heka-hec -l endpoint -d 'Send JSON events, or the payloads as lines of text' -r -f -a "event\t''
 raw\t''"
-complete -c heka-hec -l index -d 'Splunk index for the events [default: the token\'s]' -r
+complete -c heka-hec -l event -d 'What an event is' -r -f -a "payload\t'The payload, or an object of the fields when it is empty'
+fields\t'An object of the fields'
+message\t'An object of headers and fields'"
+complete -c heka-hec -l fields -d 'Fields that Splunk is to index, with commas between them, or * for all' -r
+complete -c heka-hec -l index -d 'Splunk index for the events, such as web or %{Fields[app]} [default: the token\'s]' -r
+complete -c heka-hec -l host -d 'host of the events [default: the Hostname]' -r
+complete -c heka-hec -l source -d 'source of the events [default: the Logger]' -r
+complete -c heka-hec -l sourcetype -d 'sourcetype of the events [default: the Type]' -r
 complete -c heka-hec -l ack-interval -d 'Longest time between two questions for acks' -r
 complete -c heka-hec -l ack-timeout -d 'Send a batch again that is not acknowledged in that time' -r
 complete -c heka-hec -l max-batch-events -d 'Events in a request' -r
@@ -16,9 +23,10 @@ complete -c heka-hec -l backup -d 'Append messages that are given up to this fil
 complete -c heka-hec -l checkpoint -d 'Commit the cursors of what is delivered to this file, for a source that resumes from it' -r -F
 complete -c heka-hec -l timeout -d 'Time-out of a request; the server may need long to take a batch' -r
 complete -c heka-hec -l ca -d 'PEM file of the authorities that may have signed the server\'s certificate' -r -F
+complete -c heka-hec -l health-check -d 'Read nothing before the server says that it is healthy'
 complete -c heka-hec -l ack -d 'Wait for indexer acknowledgement; what is not acknowledged is sent again'
 complete -c heka-hec -l gzip -d 'Compress requests'
 complete -c heka-hec -l insecure -d 'Don\'t verify the server\'s certificate'
 complete -c heka-hec -l stats -d 'End with one line of counters in JSON on stderr (SIGUSR1 prints it at any time)'
-complete -c heka-hec -s h -l help -d 'Print help'
+complete -c heka-hec -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c heka-hec -s V -l version -d 'Print version'

@@ -329,6 +329,69 @@ fn statistics_come_on_request_while_the_server_is_down() {
 }
 
 #[test]
+fn options_say_what_an_event_is_and_where_it_goes() {
+    let dir = Workdir::new();
+    let server = Scripted::new(|_, _| success());
+    let message = r#"{"type":"nginx","timestamp":1433188255253000001,"hostname":"web1","logger":"access","payload":"GET /","fields":[{"name":"app","value_string":["shop"]},{"name":"status","value_type":2,"value_integer":[200]},{"name":"up","value_type":4,"value_bool":[true]}]}"#;
+    dir.write("in.json", format!("{message}\n{}\n", message.replace("shop", "blog")));
+    let mut sent = |options: &str| -> Vec<(String, String)> {
+        let before = server.bodies().len();
+        dir.write("token", "s3cret\n");
+        let url = format!("--url http://127.0.0.1:{} --token-file token", server.port);
+        dir.sh(&format!("heka-cat --from-json in.json > in.hpb; heka-hec {url} {options} in.hpb")).ok();
+        let requests = server.requests.lock().unwrap();
+        requests[before..].iter().map(|request| (request.path.clone(), request.body.clone())).collect()
+    };
+    let event = |index: &str, rest: &str| {
+        format!(
+            "{{\"time\":1433188255.253000001,\"host\":\"web1\",\"source\":\"access\",\"sourcetype\":\"nginx\"{index},{rest}}}\n"
+        )
+    };
+    let path = "/services/collector/event".to_string();
+    let both = |rest: &str| event(",\"index\":\"shop\"", rest) + &event(",\"index\":\"blog\"", rest);
+    let indexed = both(r#""event":"GET /","fields":{"status":200,"up":"true"}"#);
+    assert_eq!(sent("--index '%{Fields[app]}' --fields status,up"), [(path.clone(), indexed)]);
+    let fields = r#""event":{"app":"APP","status":200,"up":true}"#;
+    let objects = event("", &fields.replace("APP", "shop")) + &event("", &fields.replace("APP", "blog"));
+    assert_eq!(sent("--event fields"), [(path, objects)]);
+    // One set of metadata a request of text; those with other ones go in another.
+    let raw = sent("--endpoint raw --source '/%{Fields[app]}' --sourcetype x --host '' --in-flight 1");
+    let raw_path = |app: &str| format!("/services/collector/raw?source=%2F{app}&sourcetype=x");
+    assert_eq!(raw, [(raw_path("shop"), "GET /\n".into()), (raw_path("blog"), "GET /\n".into())]);
+    let usage = |options: &str, words: &str| {
+        dir.sh(&format!("heka-hec --url http://h --token-file token {options} in.hpb")).fails(2, words);
+    };
+    usage("--endpoint raw --fields '*'", "--fields: --endpoint raw has none");
+    usage("--index '%{App}'", "\"App\" is no variable");
+}
+
+#[test]
+fn nothing_is_read_before_the_server_is_healthy() {
+    let dir = Workdir::new();
+    let server = Scripted::new(|number, request| match (number, request.path.as_str()) {
+        (0, _) => (503, r#"{"text":"HEC is unhealthy, queues are full","code":18}"#.into()),
+        (_, "/services/collector/health/1.0") => (200, r#"{"text":"HEC is healthy","code":17}"#.into()),
+        _ => success(),
+    });
+    let ran = send(&dir, "one\n", &server, "--health-check");
+    assert_eq!(ran.code(), 0);
+    assert!(
+        ran.stderr.contains("waiting: the server says: HEC is unhealthy, queues are full (code 18"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(server.requests.lock().unwrap().len(), 3);
+    let server = Scripted::new(|_, _| (400, r#"{"text":"Invalid token","code":21}"#.into()));
+    send(&dir, "one\n", &server, "--health-check").fails(3, "the server says: Invalid token (code 21");
+    // One that can't be asked may take events all the same.
+    let server = Scripted::new(|_, request| match request.path.as_str() {
+        "/services/collector/health/1.0" => (404, String::new()),
+        _ => success(),
+    });
+    send(&dir, "one\n", &server, "--health-check").ok();
+}
+
+#[test]
 fn a_quiet_log_is_shipped_at_once() {
     let dir = Workdir::new();
     let (_listen, port) = dir.listen("", "out.hpb");

@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use heka::message::Interpolation;
 use heka::pipeline::{
     self, Checkpoint, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds, parse_size,
 };
-use heka::sink::hec::{Client, ClientOptions, Endpoint, EventOptions, Sender, SenderOptions};
+use heka::sink::hec::{
+    Client, ClientOptions, Endpoint, EventForm, EventOptions, IndexedFields, Sender, SenderOptions, await_health,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,8 +24,12 @@ Examples:
   Try it without Splunk:
     heka-listen --hec 127.0.0.1:8088 --token-file token | heka-cat
 
-Events: `time` is the Timestamp, `host` the Hostname, `source` the Logger, `sourcetype` the Type; the event is the
-Payload, or an object of the fields when there is none.
+  An index for each application, and two fields that tstats finds:
+    heka-hec --index '%{Fields[app]}' --fields status,request_time --url … --token-file token decoded.hpb
+
+Events: `time` is the Timestamp, `host` the Hostname, `source` the Logger, `sourcetype` the Type, unless options say
+otherwise; in their templates %{Fields[name]} and %{Hostname} stand for a message's values. The event is the Payload, or
+an object of the fields when there is none, or what --event says.
 
 Exit status: 0 all delivered (with --ack: acknowledged), 1 some events were not, 2 wrong usage, 3 the server will not
 take anything, or another failure.";
@@ -46,9 +53,33 @@ struct Args {
     #[arg(long, value_name = "KIND", default_value = "event")]
     endpoint: Kind,
 
-    /// Splunk index for the events [default: the token's]
-    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
-    index: String,
+    /// What an event is
+    #[arg(long, value_name = "FORM", default_value = "payload")]
+    event: Form,
+
+    /// Fields that Splunk is to index, with commas between them, or * for all
+    #[arg(long, value_name = "NAMES", default_value = "", hide_default_value = true)]
+    fields: String,
+
+    /// Splunk index for the events, such as web or %{Fields[app]} [default: the token's]
+    #[arg(long, value_name = "TEMPLATE", value_parser = Interpolation::parse)]
+    index: Option<Interpolation>,
+
+    /// host of the events [default: the Hostname]
+    #[arg(long, value_name = "TEMPLATE", value_parser = Interpolation::parse)]
+    host: Option<Interpolation>,
+
+    /// source of the events [default: the Logger]
+    #[arg(long, value_name = "TEMPLATE", value_parser = Interpolation::parse)]
+    source: Option<Interpolation>,
+
+    /// sourcetype of the events [default: the Type]
+    #[arg(long, value_name = "TEMPLATE", value_parser = Interpolation::parse)]
+    sourcetype: Option<Interpolation>,
+
+    /// Read nothing before the server says that it is healthy
+    #[arg(long)]
+    health_check: bool,
 
     /// Wait for indexer acknowledgement; what is not acknowledged is sent again
     #[arg(long)]
@@ -120,6 +151,16 @@ enum Kind {
     Raw,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// The payload, or an object of the fields when it is empty
+    Payload,
+    /// An object of the fields
+    Fields,
+    /// An object of headers and fields
+    Message,
+}
+
 fn main() -> ExitCode {
     pipeline::main(run)
 }
@@ -137,11 +178,29 @@ fn run(args: Args) -> Result<Exit, Failure> {
         ca: args.ca,
     })
     .map_err(Failure::usage)?;
+    if endpoint == Endpoint::Raw && !args.fields.is_empty() {
+        return Err(Failure::usage("--fields: --endpoint raw has none"));
+    }
+    if args.health_check {
+        await_health(&client)?;
+    }
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
     let mut sender = Sender::new(
         client,
         SenderOptions {
-            event: EventOptions { endpoint, index: args.index },
+            event: EventOptions {
+                endpoint,
+                form: match args.event {
+                    Form::Payload => EventForm::Payload,
+                    Form::Fields => EventForm::Fields,
+                    Form::Message => EventForm::Message,
+                },
+                fields: IndexedFields::parse(&args.fields),
+                host: args.host,
+                source: args.source,
+                sourcetype: args.sourcetype,
+                index: args.index,
+            },
             max_batch_events: args.max_batch_events,
             max_batch_bytes: args.max_batch_bytes,
             batch_age: args.batch_age,

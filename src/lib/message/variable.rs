@@ -95,6 +95,15 @@ impl Interpolation {
         Ok(Interpolation(parts))
     }
 
+    /// The text, if it is the same for every message.
+    pub fn constant(&self) -> Option<&str> {
+        match &self.0[..] {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// Appends the text for a message.
     pub fn put(&self, buf: &mut Vec<u8>, view: &MessageView<'_>) {
         for part in &self.0 {

@@ -8,11 +8,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Backoff;
 use super::agent::{self, AgentOptions, gzip, is_certificate_error, retry_after};
 use super::dead_letter::put_dead_letter;
+use super::retry::{Backoff, sleep};
 use crate::matcher::Matcher;
-use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, WaitOn, report, report_once};
+use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Output, Stage, Stats, report, report_once};
 use crate::sandbox::{Encoded, Encoder, Terminated};
 use crate::stream::{Frame, Frames};
 
@@ -306,25 +306,6 @@ impl HttpSink {
 
     fn save(&mut self) -> Result<(), Failure> {
         self.options.checkpoint.as_mut().map_or(Ok(()), Checkpoint::save)
-    }
-}
-
-/// Sleeps; false when a signal asks to stop.
-fn sleep(time: Duration) -> bool {
-    let Some(signals) = Signals::get() else {
-        std::thread::sleep(time);
-        return true;
-    };
-    let until = Instant::now() + time;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if signals.stop_requested() {
-            return false;
-        }
-        if left.is_zero() {
-            return true;
-        }
-        signals.wait(WaitOn { timeout: Some(left), ..WaitOn::default() });
     }
 }
 

@@ -1,8 +1,9 @@
 //! How long to wait before the next attempt.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::message::uuid::random_u64;
+use crate::pipeline::{Signals, WaitOn};
 
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -24,6 +25,25 @@ impl Backoff {
             Some(told) => told.min(LONGEST_TOLD),
             None => ceiling.mul_f64((random_u64() >> 11) as f64 / (1u64 << 53) as f64),
         }
+    }
+}
+
+/// Sleeps; false when a signal asks to stop.
+pub fn sleep(time: Duration) -> bool {
+    let Some(signals) = Signals::get() else {
+        std::thread::sleep(time);
+        return true;
+    };
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if signals.stop_requested() {
+            return false;
+        }
+        if left.is_zero() {
+            return true;
+        }
+        signals.wait(WaitOn { timeout: Some(left), ..WaitOn::default() });
     }
 }
 

@@ -98,6 +98,22 @@ impl Client {
         }
     }
 
+    /// Whether the server takes events: `Accepted`, `Retry` or `Fatal`. Servers that can't be asked are taken for healthy.
+    pub fn health(&self) -> Reply {
+        let request = self
+            .agent
+            .get(&format!("{}/services/collector/health/1.0", self.base))
+            .header("Authorization", format!("Splunk {}", self.options.token));
+        match request.call().map(Received::read) {
+            Err(error) => self.unreachable(&error),
+            Ok(mut received) => match judge(&mut received) {
+                Reply::Fatal { .. } if matches!(received.status, 404 | 405) => Reply::Accepted { ack_id: None },
+                Reply::Split { reason } | Reply::BadEvent { reason, .. } => Reply::Fatal { reason },
+                reply => reply,
+            },
+        }
+    }
+
     /// Which of these batches the indexers have. The outer error is fatal, the inner one passes.
     pub fn ask(&self, channel: &str, ids: &[u64]) -> Result<Result<Vec<u64>, String>, String> {
         let body = serde_json::json!({ "acks": ids }).to_string();

@@ -1,7 +1,9 @@
 //! A message as a HEC event.
 
+use std::cell::RefCell;
+
 use crate::message::json::{put_string, put_value};
-use crate::message::{MessageView, TextHeader, uuid};
+use crate::message::{FieldView, Interpolation, MessageView, TextHeader, Value, uuid};
 
 /// Where events go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,21 +14,106 @@ pub enum Endpoint {
     Raw,
 }
 
-/// How events are made.
+/// What the event is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventForm {
+    /// The payload; the fields when there is none.
+    #[default]
+    Payload,
+    /// An object of the fields; the headers when there are none.
+    Fields,
+    /// An object of headers and fields.
+    Message,
+}
+
+/// Which fields Splunk is to index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum IndexedFields {
+    #[default]
+    None,
+    All,
+    Named(Vec<String>),
+}
+
+impl IndexedFields {
+    /// Names with commas between them; `*` is all.
+    pub fn parse(text: &str) -> IndexedFields {
+        match text {
+            "" => IndexedFields::None,
+            "*" => IndexedFields::All,
+            names => IndexedFields::Named(names.split(',').map(|name| name.trim().to_string()).collect()),
+        }
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        match self {
+            IndexedFields::None => false,
+            IndexedFields::All => true,
+            IndexedFields::Named(names) => names.iter().any(|wanted| wanted.as_bytes() == name),
+        }
+    }
+}
+
+/// How events are made. What of the metadata isn't given comes from the message's headers, or, the index, from the token.
 #[derive(Clone, Debug)]
 pub struct EventOptions {
     pub endpoint: Endpoint,
-    /// Splunk's index; the token's own when empty.
-    pub index: String,
+    pub form: EventForm,
+    pub fields: IndexedFields,
+    pub host: Option<Interpolation>,
+    pub source: Option<Interpolation>,
+    pub sourcetype: Option<Interpolation>,
+    pub index: Option<Interpolation>,
 }
 
+/// Name, what the options say, and the header that it comes from otherwise.
+type Metadata<'o> = (&'static str, &'o Option<Interpolation>, Option<TextHeader>);
+
 impl EventOptions {
+    fn metadata(&self) -> [Metadata<'_>; 4] {
+        [
+            ("host", &self.host, Some(TextHeader::Hostname)),
+            ("source", &self.source, Some(TextHeader::Logger)),
+            ("sourcetype", &self.sourcetype, Some(TextHeader::Type)),
+            ("index", &self.index, None),
+        ]
+    }
+
+    /// Calls with the name and text of each part of the metadata that isn't empty.
+    fn each_metadata(&self, view: &MessageView<'_>, mut put: impl FnMut(&str, &[u8])) {
+        thread_local! {
+            static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        for (name, template, header) in self.metadata() {
+            match template {
+                None => {
+                    if let Some(text) = header.and_then(|header| view.text(header)).filter(|text| !text.is_empty()) {
+                        put(name, text);
+                    }
+                }
+                Some(template) => match template.constant() {
+                    Some("") => {}
+                    Some(text) => put(name, text.as_bytes()),
+                    None => TEXT.with_borrow_mut(|text| {
+                        text.clear();
+                        template.put(text, view);
+                        if !text.is_empty() {
+                            put(name, text);
+                        }
+                    }),
+                },
+            }
+        }
+    }
+
     /// Appends one event and a newline.
     pub fn put(&self, view: &MessageView<'_>, buf: &mut Vec<u8>) {
         match self.endpoint {
             Endpoint::Event => self.put_envelope(view, buf),
-            Endpoint::Raw if view.payload().is_empty() => put_object(view, buf),
-            Endpoint::Raw => buf.extend_from_slice(view.payload().strip_suffix(b"\n").unwrap_or(view.payload())),
+            Endpoint::Raw if self.is_payload(view) => {
+                buf.extend_from_slice(view.payload().strip_suffix(b"\n").unwrap_or(view.payload()));
+            }
+            Endpoint::Raw => self.put_object(view, buf),
         }
         buf.push(b'\n');
     }
@@ -34,23 +121,34 @@ impl EventOptions {
     fn put_envelope(&self, view: &MessageView<'_>, buf: &mut Vec<u8>) {
         buf.extend_from_slice(b"{\"time\":");
         put_seconds(view.timestamp(), buf);
-        for (key, header) in
-            [("host", TextHeader::Hostname), ("source", TextHeader::Logger), ("sourcetype", TextHeader::Type)]
-        {
-            if let Some(text) = view.text(header).filter(|text| !text.is_empty()) {
-                put_member(buf, key, text);
+        self.each_metadata(view, |name, text| put_member(buf, name, text));
+        buf.extend_from_slice(b",\"event\":");
+        if self.is_payload(view) {
+            put_string(buf, view.payload())
+        } else {
+            self.put_object(view, buf)
+        }
+        if self.fields != IndexedFields::None {
+            let before = buf.len();
+            buf.extend_from_slice(b",\"fields\":{");
+            if put_fields(view, buf, |name| self.fields.has(name), put_flat) {
+                buf.push(b'}');
+            } else {
+                buf.truncate(before);
             }
         }
-        if !self.index.is_empty() {
-            put_member(buf, "index", self.index.as_bytes());
-        }
-        buf.extend_from_slice(b",\"event\":");
-        if view.payload().is_empty() {
-            put_object(view, buf)
-        } else {
-            put_string(buf, view.payload())
-        }
         buf.push(b'}');
+    }
+
+    fn is_payload(&self, view: &MessageView<'_>) -> bool {
+        self.form == EventForm::Payload && !view.payload().is_empty()
+    }
+
+    fn put_object(&self, view: &MessageView<'_>, buf: &mut Vec<u8>) {
+        match self.form {
+            EventForm::Payload | EventForm::Fields => put_object(view, buf),
+            EventForm::Message => put_message(view, buf),
+        }
     }
 
     /// The query of a raw request: metadata hold for all of it, so a batch has one set.
@@ -59,18 +157,13 @@ impl EventOptions {
             return String::new();
         }
         let mut query = String::new();
-        let mut put = |key: &str, value: &[u8]| {
-            if !value.is_empty() {
-                query.push(if query.is_empty() { '?' } else { '&' });
-                query.push_str(key);
-                query.push('=');
-                percent_encode(value, &mut query);
-            }
+        let put = |key: &str, value: &[u8]| {
+            query.push(if query.is_empty() { '?' } else { '&' });
+            query.push_str(key);
+            query.push('=');
+            percent_encode(value, &mut query);
         };
-        put("host", view.text(TextHeader::Hostname).unwrap_or_default());
-        put("source", view.text(TextHeader::Logger).unwrap_or_default());
-        put("sourcetype", view.text(TextHeader::Type).unwrap_or_default());
-        put("index", self.index.as_bytes());
+        self.each_metadata(view, put);
         query
     }
 }
@@ -89,42 +182,87 @@ fn put_seconds(ns: i64, buf: &mut Vec<u8>) {
     buf.extend_from_slice(text.trim_end_matches('0').trim_end_matches('.').as_bytes());
 }
 
-/// The fields as an object; a name that comes several times has all its values in one array. Without fields the headers
-/// stand in: an event must not be blank.
+/// The fields as an object. Without fields the headers stand in: an event must not be blank.
 fn put_object(view: &MessageView<'_>, buf: &mut Vec<u8>) {
     buf.push(b'{');
+    if !put_fields(view, buf, |_| true, put_value) {
+        put_headers(view, buf);
+    }
+    buf.push(b'}');
+}
+
+/// Headers, and the fields in an object of their own, as nothing keeps their names apart.
+fn put_message(view: &MessageView<'_>, buf: &mut Vec<u8>) {
+    buf.push(b'{');
+    put_headers(view, buf);
+    buf.extend_from_slice(format!(",\"timestamp\":{}", view.timestamp()).as_bytes());
+    for (name, header) in [
+        ("logger", TextHeader::Logger),
+        ("hostname", TextHeader::Hostname),
+        ("env_version", TextHeader::EnvVersion),
+        ("payload", TextHeader::Payload),
+    ] {
+        if let Some(text) = view.text(header) {
+            put_member(buf, name, text);
+        }
+    }
+    if let Some(pid) = view.pid() {
+        buf.extend_from_slice(format!(",\"pid\":{pid}").as_bytes());
+    }
+    buf.extend_from_slice(b",\"fields\":{");
+    put_fields(view, buf, |_| true, put_value);
+    buf.extend_from_slice(b"}}");
+}
+
+fn put_headers(view: &MessageView<'_>, buf: &mut Vec<u8>) {
+    buf.extend_from_slice(b"\"uuid\":");
+    put_string(buf, uuid::format(view.uuid()).as_ref().map_or(&b""[..], |text| &text[..]));
+    if let Some(text) = view.text(TextHeader::Type) {
+        put_member(buf, "type", text);
+    }
+    buf.extend_from_slice(format!(",\"severity\":{}", view.severity().unwrap_or(7)).as_bytes());
+}
+
+/// Members for the fields that are wanted; a name that comes several times has all its values in one array. Answers
+/// whether there are any.
+fn put_fields(
+    view: &MessageView<'_>,
+    buf: &mut Vec<u8>,
+    wanted: impl Fn(&[u8]) -> bool,
+    put: impl Fn(&mut Vec<u8>, Value<'_>),
+) -> bool {
     let mut first = true;
-    for (place, field) in view.fields().enumerate() {
+    let is_wanted = |field: &FieldView<'_>| wanted(field.name);
+    for (place, field) in view.fields().enumerate().filter(|(_, field)| is_wanted(field)) {
         if view.fields().take(place).any(|earlier| earlier.name == field.name) {
             continue;
         }
-        let values = || view.fields().filter(|other| other.name == field.name).flat_map(|other| other.values());
+        let values = || view.fields_called(|name| name == field.name).flat_map(|other| other.values());
         let several = values().take(2).count() != 1;
-        if !first {
+        if !std::mem::take(&mut first) {
             buf.push(b',');
         }
-        first = false;
         put_string(buf, field.name);
         buf.extend_from_slice(if several { b":[" } else { b":" });
         for (place, value) in values().enumerate() {
             if place > 0 {
                 buf.push(b',');
             }
-            put_value(buf, value);
+            put(buf, value);
         }
         if several {
             buf.push(b']');
         }
     }
-    if first {
-        buf.extend_from_slice(b"\"uuid\":");
-        put_string(buf, uuid::format(view.uuid()).as_ref().map_or(&b""[..], |text| &text[..]));
-        if let Some(text) = view.text(TextHeader::Type) {
-            put_member(buf, "type", text);
-        }
-        buf.extend_from_slice(format!(",\"severity\":{}", view.severity().unwrap_or(7)).as_bytes());
+    !first
+}
+
+/// Indexed fields are strings and numbers.
+fn put_flat(buf: &mut Vec<u8>, value: Value<'_>) {
+    match value {
+        Value::Bool(flag) => put_string(buf, if flag { b"true" } else { b"false" }),
+        other => put_value(buf, other),
     }
-    buf.push(b'}');
 }
 
 fn percent_encode(bytes: &[u8], text: &mut String) {
@@ -145,10 +283,63 @@ mod tests {
     fn event(endpoint: Endpoint, build: impl FnOnce(&mut MessageBuilder<'_>)) -> String {
         let mut bytes = Vec::new();
         build(&mut MessageBuilder::new(&mut bytes, &[1; 16], 1_433_188_255_253_000_001));
-        let options = EventOptions { endpoint, index: "main".into() };
+        let index = Some(Interpolation::parse("main").unwrap());
+        put(&EventOptions { index, ..options(endpoint) }, &bytes)
+    }
+
+    fn options(endpoint: Endpoint) -> EventOptions {
+        EventOptions {
+            endpoint,
+            form: EventForm::Payload,
+            fields: IndexedFields::None,
+            host: None,
+            source: None,
+            sourcetype: None,
+            index: None,
+        }
+    }
+
+    fn put(options: &EventOptions, message: &[u8]) -> String {
         let mut buf = Vec::new();
-        options.put(&MessageView::new(&bytes).unwrap(), &mut buf);
+        options.put(&MessageView::new(message).unwrap(), &mut buf);
         String::from_utf8(buf).unwrap()
+    }
+
+    #[test]
+    fn metadata_and_what_is_indexed_are_options() {
+        let mut message = Vec::new();
+        let mut builder = MessageBuilder::new(&mut message, &[1; 16], 2_000_000_000);
+        builder
+            .text(TextHeader::Type, b"nginx")
+            .text(TextHeader::Logger, b"log")
+            .text(TextHeader::Payload, b"p")
+            .pid(3)
+            .text(TextHeader::Hostname, b"h1")
+            .string_field(b"app", b"a&b", b"")
+            .integer_field(b"n", 1, b"")
+            .bool_field(b"ok", true, b"")
+            .integer_field(b"n", 2, b"");
+        let template = |text: &str| Some(Interpolation::parse(text).unwrap());
+        let wanted = EventOptions {
+            host: template(""),
+            source: template("%{Fields[none]}"),
+            sourcetype: template("%{Type}:%{Fields[n]}"),
+            index: template("%{Fields[app]}"),
+            fields: IndexedFields::parse("n,ok,none"),
+            ..options(Endpoint::Event)
+        };
+        let head = r#"{"time":2,"sourcetype":"nginx:1","index":"a&b","event":"#;
+        assert_eq!(put(&wanted, &message), format!("{head}\"p\",\"fields\":{{\"n\":[1,2],\"ok\":\"true\"}}}}\n"));
+        let none = EventOptions { fields: IndexedFields::parse("x"), form: EventForm::Fields, ..wanted.clone() };
+        assert_eq!(put(&none, &message), format!("{head}{{\"app\":\"a&b\",\"n\":[1,2],\"ok\":true}}}}\n"));
+        let whole = EventOptions { form: EventForm::Message, endpoint: Endpoint::Raw, ..wanted };
+        let fields = r#""fields":{"app":"a&b","n":[1,2],"ok":true}"#;
+        let uuid = "01010101-0101-0101-0101-010101010101";
+        let expected = format!(
+            "{{\"uuid\":\"{uuid}\",\"type\":\"nginx\",\"severity\":7,\"timestamp\":2000000000,\"logger\":\"log\",\"hostname\":\"h1\",\"payload\":\"p\",\"pid\":3,{fields}}}\n"
+        );
+        assert_eq!(put(&whole, &message), expected);
+        assert_eq!(whole.query(&MessageView::new(&message).unwrap()), "?sourcetype=nginx%3A1&index=a%26b");
     }
 
     #[test]

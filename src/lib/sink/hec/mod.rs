@@ -5,8 +5,10 @@
 
 pub mod client;
 pub mod event;
+mod health;
 mod sender;
 
 pub use client::{Client, ClientOptions, Reply};
-pub use event::{Endpoint, EventOptions};
+pub use event::{Endpoint, EventForm, EventOptions, IndexedFields};
+pub use health::await_health;
 pub use sender::{Sender, SenderOptions};
