@@ -334,7 +334,7 @@ fn options_say_what_an_event_is_and_where_it_goes() {
     let server = Scripted::new(|_, _| success());
     let message = r#"{"type":"nginx","timestamp":1433188255253000001,"hostname":"web1","logger":"access","payload":"GET /","fields":[{"name":"app","value_string":["shop"]},{"name":"status","value_type":2,"value_integer":[200]},{"name":"up","value_type":4,"value_bool":[true]}]}"#;
     dir.write("in.json", format!("{message}\n{}\n", message.replace("shop", "blog")));
-    let mut sent = |options: &str| -> Vec<(String, String)> {
+    let sent = |options: &str| -> Vec<(String, String)> {
         let before = server.bodies().len();
         dir.write("token", "s3cret\n");
         let url = format!("--url http://127.0.0.1:{} --token-file token", server.port);

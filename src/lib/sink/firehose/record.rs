@@ -70,6 +70,11 @@ impl Events {
         self.ends.push(self.text.len());
     }
 
+    /// Nothing more is added: buffers grow by doubling, and half of this one may be air.
+    pub fn close(&mut self) {
+        self.text.shrink_to_fit();
+    }
+
     fn start(&self, place: usize) -> usize {
         place.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default()
     }

@@ -292,9 +292,10 @@ impl Sender<'_> {
                 if delivered > 0 {
                     self.success = Instant::now();
                     self.renewed = false;
+                    // It takes some: to wait longer and longer would be to send less than it takes.
+                    self.backoff = Backoff::default();
                 }
                 let Some(reason) = reason else {
-                    self.backoff = Backoff::default();
                     self.not_before = None;
                     self.most = (self.most * 2).min(MAX_RECORDS);
                     return Ok(());

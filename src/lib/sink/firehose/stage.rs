@@ -208,7 +208,8 @@ impl Firehose {
 
     /// Hands a group over; waits while the thread has enough.
     fn close(&mut self, key: &[u8]) -> Result<(), Failure> {
-        let Some(group) = self.groups.remove(key) else { return Ok(()) };
+        let Some(mut group) = self.groups.remove(key) else { return Ok(()) };
+        group.events.close();
         self.bytes -= group.events.bytes();
         self.watermark.end();
         let mut group = Some(group);
