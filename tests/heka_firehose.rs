@@ -301,6 +301,10 @@ fn no_limit_is_broken_and_what_is_too_long_is_kept_aside() {
     let tail = "heka-tail --max-record 4M log";
     let options = "--max-message-size 4M --backup backup --stats";
     let ran = aws.dir.sh(&format!("{tail} > in.hpb; {} in.hpb", aws.command(proxy.port, options)));
+    // A group for each of many messages: more records than a call may have.
+    let many = aws.command(proxy.port, "--log-group 'group %{Payload}' --owner 1 <(seq 1200 | heka-tail)");
+    aws.dir.sh(&many).ok();
+    lines.extend((1..=1200).map(|number| number.to_string()));
     assert_eq!(ran.code(), 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("longer than a record may be; it went to the backup"), "{}", ran.stderr);
     assert!(ran.stderr.contains("1 messages dead-lettered"), "{}", ran.stderr);

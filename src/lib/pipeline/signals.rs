@@ -70,6 +70,11 @@ impl Signals {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// The same of the one instance.
+    pub fn stop_asked() -> bool {
+        Signals::get().is_some_and(Signals::stop_requested)
+    }
+
     /// Whether statistics were asked for since the last call.
     pub fn take_statistics_request(&self) -> bool {
         self.statistics.load(Ordering::Relaxed) && self.statistics.swap(false, Ordering::Relaxed)

@@ -381,7 +381,7 @@ impl Stage for FilterStage {
     }
 
     fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let stopped = Signals::get().is_some_and(Signals::stop_requested);
+        let stopped = Signals::stop_asked();
         if self.state.is_some() {
             self.held = Some(Vec::new());
         }

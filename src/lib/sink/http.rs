@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::agent::{self, AgentOptions, gzip, is_certificate_error, retry_after};
-use super::dead_letter::put_dead_letter;
+use super::dead_letter::{open_backup, put_dead_letter};
 use super::retry::{Backoff, sleep};
 use crate::matcher::Matcher;
 use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Output, Stage, Stats, report, report_once};
@@ -105,13 +105,7 @@ impl HttpSink {
             }
         }
         let agent = agent::new(&options.agent).map_err(Failure::usage)?;
-        let backup = match &options.backup {
-            None => None,
-            Some(path) => {
-                let opened = File::options().create(true).append(true).open(path);
-                Some(opened.map_err(|error| Failure::failed(format!("--backup {}: {error}", path.display())))?)
-            }
-        };
+        let backup = open_backup(options.backup.as_deref())?;
         Ok(HttpSink {
             agent,
             encoder,

@@ -17,12 +17,12 @@ use crate::pipeline::{
     COMMIT_EVERY, Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, describe, report, report_once,
 };
 use crate::sink::Spool;
-use crate::sink::dead_letter::put_dead_letter;
+use crate::sink::dead_letter::{open_backup, put_dead_letter};
 use crate::sink::watermark::Watermark;
 use crate::sink::window::save;
 use crate::stream::Frame;
 
-/// So many groups are collected at a time; of more, the oldest goes.
+/// So many groups are collected at a time.
 const MAX_GROUPS: usize = 10_000;
 /// A message shorter than this makes a record that is short enough, whatever is in it.
 const SURELY_SHORT: usize = 128 * 1024;
@@ -72,10 +72,12 @@ pub struct Firehose {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     /// To the thread that makes records; `None` when nothing more is coming.
-    full: Option<SyncSender<Group>>,
+    full: Option<SyncSender<Vec<Group>>>,
     /// The first messages of groups that are safe.
     done: Receiver<u64>,
     groups: HashMap<Vec<u8>, Group>,
+    /// When the oldest group is old enough; no later than that.
+    due: Option<Instant>,
     /// Bytes of events in the groups.
     bytes: usize,
     key: Vec<u8>,
@@ -91,15 +93,9 @@ impl Firehose {
     /// # Errors
     /// When the spool or the backup can't be used, or no thread can be started.
     pub fn new(options: FirehoseOptions) -> Result<Firehose, Failure> {
-        let backup = match &options.backup {
-            None => None,
-            Some(path) => {
-                let opened = File::options().create(true).append(true).open(path);
-                Some(opened.map_err(|error| Failure::failed(format!("--backup {}: {error}", path.display())))?)
-            }
-        };
+        let backup = open_backup(options.backup.as_deref())?;
         let shared = Arc::new(Shared::new(Spool::open(&options.spool_dir, FILE_PREFIX)?));
-        let (full, groups) = sync_channel(1);
+        let (full, closed) = sync_channel(1);
         let (safe, done) = channel();
         let needs_owner = options.record.format == Format::CloudWatch;
         let sender = SenderOptions {
@@ -116,7 +112,7 @@ impl Firehose {
             started.map_err(|error| Failure::failed(format!("no thread could be started: {error}")))
         };
         let threads = vec![
-            start("records", Box::new(move || make_records(&for_records, &groups, &safe, record, spool_max)))?,
+            start("records", Box::new(move || make_records(&for_records, &closed, &safe, record, spool_max)))?,
             start("firehose", Box::new(move || sender::run(&for_sender, sender)))?,
         ];
         Ok(Firehose {
@@ -130,6 +126,7 @@ impl Firehose {
             full: Some(full),
             done,
             groups: HashMap::new(),
+            due: None,
             bytes: 0,
             key: Vec::new(),
             messages: 0,
@@ -206,27 +203,41 @@ impl Firehose {
         Ok(false)
     }
 
-    /// Hands a group over; waits while the thread has enough.
-    fn close(&mut self, key: &[u8]) -> Result<(), Failure> {
-        let Some(mut group) = self.groups.remove(key) else { return Ok(()) };
-        group.events.close();
-        self.bytes -= group.events.bytes();
+    /// Hands groups over; waits while the thread has enough.
+    fn close(&mut self, keys: &[Vec<u8>]) -> Result<(), Failure> {
+        let mut groups: Vec<Group> = keys.iter().filter_map(|key| self.groups.remove(key)).collect();
+        groups.sort_unstable_by_key(|group| group.first);
+        if groups.is_empty() {
+            return Ok(());
+        }
+        for group in &mut groups {
+            group.events.close();
+            self.bytes -= group.events.bytes();
+        }
         self.watermark.end();
-        let mut group = Some(group);
+        let mut waiting = Some(groups);
         let mut drain_until = None;
-        while let (Some(full), Some(waiting)) = (&self.full, group.take()) {
-            match full.try_send(waiting) {
+        while let (Some(full), Some(groups)) = (&self.full, waiting.take()) {
+            match full.try_send(groups) {
                 Ok(()) => break,
-                Err(TrySendError::Full(waiting)) => group = Some(waiting),
+                Err(TrySendError::Full(groups)) => waiting = Some(groups),
                 // It ends only after a failure.
                 Err(TrySendError::Disconnected(_)) => return Err(self.failure()),
             }
-            if stop_requested() && *drain_until.get_or_insert_with(|| Instant::now() + self.drain) < Instant::now() {
-                return Err(Failure::Message(Exit::Negative, "stopped before everything was in the spool".into()));
-            }
-            self.print_if_asked();
+            self.give_up_late(&mut drain_until)?;
             self.commit()?;
             self.shared.pause(SHORT_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// While something is waited for: an error when the program was asked to stop long ago.
+    fn give_up_late(&mut self, drain_until: &mut Option<Instant>) -> Result<(), Failure> {
+        self.print_if_asked();
+        if Signals::stop_asked() && *drain_until.get_or_insert_with(|| Instant::now() + self.drain) < Instant::now() {
+            self.full = None;
+            let words = "stopped before everything was in the spool";
+            return Err(Failure::Message(Exit::Negative, words.into()));
         }
         Ok(())
     }
@@ -236,10 +247,30 @@ impl Firehose {
     }
 
     fn close_old(&mut self) -> Result<(), Failure> {
-        let age = self.buffer_age;
-        let is_old = |group: &Group| group.since.elapsed() >= age;
+        let now = Instant::now();
+        if self.due.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        let is_old = |group: &Group| group.since + self.buffer_age <= now;
         let old: Vec<_> = self.groups.iter().filter(|(_, group)| is_old(group)).map(|(key, _)| key.clone()).collect();
-        old.iter().try_for_each(|key| self.close(key))
+        let closed = self.close(&old);
+        self.due = self.groups.values().map(|group| group.since + self.buffer_age).min();
+        closed
+    }
+
+    /// Makes room, the largest groups first: many small records cost more than few long ones.
+    fn close_largest(&mut self) -> Result<(), Failure> {
+        let mut sizes: Vec<_> = self.groups.iter().map(|(key, group)| (group.events.bytes(), key)).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let mut left = self.bytes;
+        let largest = sizes.into_iter().take_while(|(size, _)| {
+            let wanted = left > self.bytes / 2;
+            left -= size;
+            wanted
+        });
+        let keys: Vec<_> = largest.map(|(_, key)| key.clone()).collect();
+        self.close(&keys)?;
+        self.commit()
     }
 
     /// Notes what has become safe, and writes the checkpoint now and then.
@@ -265,9 +296,8 @@ impl Firehose {
 
     /// Everything that was read goes into the spool.
     fn spool_all(&mut self) -> Result<(), Failure> {
-        let mut keys: Vec<_> = self.groups.iter().map(|(key, group)| (group.first, key.clone())).collect();
-        keys.sort();
-        keys.iter().try_for_each(|(_, key)| self.close(key))?;
+        let keys: Vec<_> = self.groups.keys().cloned().collect();
+        self.close(&keys)?;
         self.full = None;
         let mut drain_until = None;
         loop {
@@ -275,13 +305,7 @@ impl Firehose {
                 Ok(first) => self.watermark.safe(first, self.checkpoint.as_mut()),
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    if stop_requested()
-                        && *drain_until.get_or_insert_with(|| Instant::now() + self.drain) < Instant::now()
-                    {
-                        let words = "stopped before everything was in the spool";
-                        return Err(Failure::Message(Exit::Negative, words.into()));
-                    }
-                    self.print_if_asked();
+                    self.give_up_late(&mut drain_until)?;
                     self.shared.pause(SHORT_PAUSE);
                 }
             }
@@ -294,9 +318,9 @@ impl Firehose {
 
     /// Everything out of the spool.
     fn send_all(&mut self) -> Result<(), Failure> {
-        self.shared.close(stop_requested());
+        self.shared.close(Signals::stop_asked());
         while !self.shared.has_ended() {
-            if stop_requested() {
+            if Signals::stop_asked() {
                 self.shared.close(true);
             }
             self.print_if_asked();
@@ -310,25 +334,25 @@ fn split_key(key: &[u8], group_len: usize) -> (&[u8], &[u8]) {
     (key.get(..group_len).unwrap_or_default(), key.get(group_len + 1..).unwrap_or_default())
 }
 
-fn stop_requested() -> bool {
-    Signals::get().is_some_and(Signals::stop_requested)
-}
-
 /// The thread that makes records and puts them into the spool.
 fn make_records(
     shared: &Shared,
-    groups: &Receiver<Group>,
+    closed: &Receiver<Vec<Group>>,
     safe: &Channel<u64>,
     options: RecordOptions,
     spool_max: u64,
 ) {
     let Some(owner) = shared.owner() else { return };
     let mut maker = RecordMaker::new(options, &owner);
-    for group in groups {
-        // Compressing into memory can't fail.
-        let Ok(records) = maker.make(&group.events, &group.name, &group.stream) else { return };
-        let (first, Group { events, .. }) = (group.first, group);
-        drop(events);
+    for groups in closed {
+        let mut records = Vec::new();
+        let mut first = Vec::with_capacity(groups.len());
+        for Group { name, stream, events, first: number, .. } in groups {
+            // Compressing into memory can't fail.
+            let Ok(made) = maker.make(&events, &name, &stream) else { return };
+            records.extend(made);
+            first.push(number);
+        }
         loop {
             let full = shared.spool.bytes() >= spool_max;
             if full && shared.has_ended() {
@@ -353,8 +377,10 @@ fn make_records(
                 }
             }
         }
-        // Nobody receives after a failure.
-        let _ = safe.send(first);
+        for number in first {
+            // Nobody receives after a failure.
+            let _ = safe.send(number);
+        }
         shared.work();
     }
 }
@@ -369,30 +395,23 @@ impl Stage for Firehose {
         }
         if !self.groups.contains_key(&self.key) {
             if self.groups.len() >= MAX_GROUPS {
-                let oldest = self.groups.iter().min_by_key(|(_, group)| group.since).map(|(key, _)| key.clone());
-                oldest.iter().try_for_each(|key| self.close(key))?;
+                self.close_largest()?;
             }
             self.watermark.begin(number);
             let (name, stream) = split_key(&self.key, group_len);
-            let group = Group {
-                name: name.to_vec(),
-                stream: stream.to_vec(),
-                events: Events::default(),
-                since: Instant::now(),
-                first: number,
-            };
+            let since = Instant::now();
+            let (name, stream) = (name.to_vec(), stream.to_vec());
+            let group = Group { name, stream, events: Events::default(), since, first: number };
             self.groups.insert(self.key.clone(), group);
+            self.due.get_or_insert(since + self.buffer_age);
         }
         if let Some(group) = self.groups.get_mut(&self.key) {
             let before = group.events.bytes();
             group.events.push(frame, self.record.format);
             self.bytes += group.events.bytes() - before;
         }
-        while self.bytes >= self.buffer_bytes {
-            // The largest: many small records cost more than few long ones.
-            let largest = self.groups.iter().max_by_key(|(_, group)| group.events.bytes()).map(|(key, _)| key.clone());
-            largest.iter().try_for_each(|key| self.close(key))?;
-            self.commit()?;
+        if self.bytes >= self.buffer_bytes {
+            self.close_largest()?;
         }
         if self.messages.is_multiple_of(LOOK_EVERY) {
             if self.shared.has_ended() {
@@ -414,8 +433,7 @@ impl Stage for Firehose {
     fn wake_at(&self) -> Option<Instant> {
         // Also for a failure, and for what has become safe.
         let look = Instant::now() + Duration::from_secs(1);
-        let oldest = self.groups.values().map(|group| group.since + self.buffer_age).min();
-        Some(oldest.map_or(look, |oldest| oldest.min(look)))
+        Some(self.due.map_or(look, |due| due.min(look)))
     }
 
     fn finish(&mut self, _out: &mut Output) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::client::{Client, Reply, new_channel};
 use super::event::EventOptions;
 use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, report, report_once};
-use crate::sink::dead_letter::put_dead_letter;
+use crate::sink::dead_letter::{open_backup, put_dead_letter};
 use crate::sink::watermark::Marks;
 use crate::sink::window::save;
 use crate::sink::{Backoff, Ticket, Window};
@@ -157,13 +157,7 @@ impl Sender {
     /// # Errors
     /// When the backup can't be opened or no thread can be started.
     pub fn new(client: Client, options: SenderOptions) -> Result<Sender, Failure> {
-        let backup = match &options.backup {
-            None => None,
-            Some(path) => {
-                let opened = File::options().create(true).append(true).open(path);
-                Some(opened.map_err(|error| Failure::failed(format!("--backup {}: {error}", path.display())))?)
-            }
-        };
+        let backup = open_backup(options.backup.as_deref())?;
         let state = State {
             ready: VecDeque::new(),
             sending: 0,
@@ -266,7 +260,7 @@ impl Sender {
             && (state.ready.len() >= self.in_flight
                 || (state.bytes > 0 && state.bytes + size > self.max_in_flight_bytes))
         {
-            if stop_requested() && *drain_until.get_or_insert_with(|| Instant::now() + DRAIN) < Instant::now() {
+            if Signals::stop_asked() && *drain_until.get_or_insert_with(|| Instant::now() + DRAIN) < Instant::now() {
                 self.open = open;
                 return Err(Failure::Message(Exit::Negative, "stopped while events were still to be delivered".into()));
             }
@@ -285,10 +279,6 @@ impl Sender {
         self.shared.work.notify_one();
         Ok(())
     }
-}
-
-fn stop_requested() -> bool {
-    Signals::get().is_some_and(Signals::stop_requested)
 }
 
 impl Stage for Sender {
@@ -345,7 +335,7 @@ impl Stage for Sender {
         self.shared.work.notify_all();
         let mut drain_until = None;
         while closed.is_ok() && state.fatal.is_none() && !(state.window.is_idle() && state.sending == 0) {
-            if stop_requested() && *drain_until.get_or_insert_with(|| Instant::now() + DRAIN) < Instant::now() {
+            if Signals::stop_asked() && *drain_until.get_or_insert_with(|| Instant::now() + DRAIN) < Instant::now() {
                 state.fatal = Some(Failure::Message(Exit::Negative, "stopped before everything was delivered".into()));
             }
             state = self.shared.wait(state, &self.shared.room, Duration::from_millis(200));
