@@ -13,6 +13,7 @@ use crate::sink::{Backoff, Spool};
 /// How long a stream may take to be created.
 const CREATION: Duration = Duration::from_secs(60);
 const CREATION_LOOK: Duration = Duration::from_secs(2);
+const QUESTION: Duration = Duration::from_secs(10);
 /// What is in the body of a call besides records, and of each record besides its base64.
 const BODY_FRAME: usize = 256;
 const RECORD_FRAME: usize = 16;
@@ -144,7 +145,7 @@ async fn send(shared: &Arc<Shared>, options: SenderOptions) -> Result<(), Failur
     let client = Arc::new(Client::new(options.client).await.map_err(Failure::usage)?);
     let owner = match options.owner {
         Some(owner) => owner,
-        None => client.account().await.unwrap_or_else(|reason| {
+        None => in_time(client.account()).await.unwrap_or_else(|reason| {
             report(&format!("the account's number is not known, records say {UNKNOWN_OWNER}: {reason} (see --owner)"));
             UNKNOWN_OWNER.into()
         }),
@@ -206,11 +207,18 @@ async fn send(shared: &Arc<Shared>, options: SenderOptions) -> Result<(), Failur
     }
 }
 
+/// What is asked at the start may not keep the rest waiting for as long as a call.
+async fn in_time<T>(question: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let answer = tokio::time::timeout(QUESTION, question).await;
+    answer.unwrap_or_else(|_| Err(format!("no answer in {} seconds", QUESTION.as_secs())))
+}
+
 /// Waits for a stream that is being created. One that can't be reached now is no reason to end: there is a spool.
 async fn await_stream(shared: &Shared, client: &Client) -> Result<(), Failure> {
     let until = Instant::now() + CREATION;
     while Instant::now() < until && shared.lock().closing.is_none() {
-        match client.status().await {
+        let status = in_time(async { Ok(client.status().await) }).await;
+        match status.unwrap_or_else(|reason| Err(Refusal::Retry(reason))) {
             Ok(Status::Active) => return Ok(()),
             Ok(Status::Creating) => {
                 report_once("looks at a stream that is being created", || "the stream is being created".into());
