@@ -19,6 +19,7 @@ bench:
 	bash benches/lpeg.sh
 	bash benches/filters.sh
 	bash benches/logstreams.sh
+	bash benches/firehose.sh
 
 # Forty minutes; needs cargo-fuzz and a nightly toolchain.
 fuzz:
