@@ -24,8 +24,7 @@ impl Mapping {
         if key.is_empty() || !key.bytes().all(is_key) {
             return Err(format!("key {key:?}: expected letters, digits, and _ . - [ ]"));
         }
-        let variable = Variable::parse(variable)
-            .ok_or_else(|| format!("{variable:?} is no variable; there are Type, Hostname … and Fields[name]"))?;
+        let variable = Variable::parse(variable)?;
         Ok(Mapping { key: key.to_string(), variable })
     }
 

@@ -153,8 +153,8 @@ impl<'t> Keys<'t> {
     }
 }
 
-/// Whether all keys of a few pairs are different. Their lengths and last letters mostly show it: to compare each with
-/// each takes as long as all else that is done with a record.
+/// Whether all keys of a few pairs are different. Their lengths and last letters mostly show it, without comparing each
+/// with each.
 fn are_unequal(text: &[u8], pairs: &[Pair]) -> bool {
     let mut seen = [0u64; 16];
     pairs.iter().enumerate().all(|(place, pair)| {

@@ -58,19 +58,19 @@ impl FormatStage {
         if self.encoder.is_some() || !self.options.map.is_empty() || self.parsed.parse(text).is_err() {
             return false;
         }
+        let is_other = |name: &[u8]| !is_about_the_record(name);
+        let mut fields = view.fields_called(is_other).peekable();
+        if fields.peek().is_none() {
+            return true;
+        }
         self.own.clear();
         let _ = MessageBuilder::new(&mut self.own, view.uuid(), view.timestamp());
         let fields_at = self.own.len();
         put_fields(&mut MessageBuilder::more(&mut self.own), text, &self.parsed, FieldOptions::default());
-        let is_other = |name: &[u8]| !is_about_the_record(name);
-        // As reading leaves them, which is five times as fast as to compare each.
+        // As reading leaves them: to compare each field more than doubles the time that a message takes.
         if let Some(before) = view.bytes().strip_suffix(&self.own[fields_at..])
             && MessageView::new(before).is_some_and(|view| view.fields_called(is_other).next().is_none())
         {
-            return true;
-        }
-        let mut fields = view.fields_called(is_other).peekable();
-        if fields.peek().is_none() {
             return true;
         }
         let Some(own) = MessageView::new(&self.own) else { return false };

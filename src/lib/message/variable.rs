@@ -16,9 +16,12 @@ pub enum Variable {
 }
 
 impl Variable {
-    /// Reads a name as matchers have it; `None` when there is no such variable.
-    pub fn parse(name: &str) -> Option<Variable> {
-        Some(match name {
+    /// Reads a name as matchers have it.
+    ///
+    /// # Errors
+    /// A sentence for the user when there is no such variable.
+    pub fn parse(name: &str) -> Result<Variable, String> {
+        Ok(match name {
             "Type" => Variable::Text(TextHeader::Type),
             "Logger" => Variable::Text(TextHeader::Logger),
             "Payload" => Variable::Text(TextHeader::Payload),
@@ -28,7 +31,10 @@ impl Variable {
             "Timestamp" => Variable::Timestamp,
             "Severity" => Variable::Severity,
             "Pid" => Variable::Pid,
-            other => Variable::Field(other.strip_prefix("Fields[")?.strip_suffix(']')?.to_string()),
+            other => match other.strip_prefix("Fields[").and_then(|name| name.strip_suffix(']')) {
+                Some(name) => Variable::Field(name.to_string()),
+                None => return Err(format!("{other:?} is no variable; there are Type, Hostname … and Fields[name]")),
+            },
         })
     }
 
@@ -81,8 +87,7 @@ impl Interpolation {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("%{") {
             let (name, after) = after.split_once('}').ok_or("a %{ without its }")?;
-            let variable = Variable::parse(name)
-                .ok_or_else(|| format!("{name:?} is no variable; there are Type, Hostname … and Fields[name]"))?;
+            let variable = Variable::parse(name)?;
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_string()));
             }

@@ -360,7 +360,7 @@ fn make_records(
             }
             if full {
                 report_once("times that the spool was full", || {
-                    "the spool is full: nothing more is read for now".into()
+                    "the spool is full: nothing more is read until there is room".into()
                 });
                 shared.pause(Duration::from_millis(50));
                 continue;
