@@ -151,12 +151,20 @@ fn with_logrotate(
         let mut writer = Writer::start_slow(dir.path("logs/app.log"), false, slow);
         eventually("it writes", || writer.written() > 0);
         let mut pipe = dir.start(&format!("{tail} | heka-cat --format payload > out"));
+        eventually("it is read", || !dir.read("out").is_empty());
         let mut rotated = 0;
-        for _ in 0..rotations {
+        for rotation in 0..rotations {
+            // Every other time, the reader sleeps over two rotations.
+            match rotation % 4 {
+                1 => pipe.signal("-STOP"),
+                3 => pipe.signal("-CONT"),
+                _ => {}
+            }
             std::thread::sleep(pause);
             let ran = dir.sh("/usr/sbin/logrotate -f -s state conf");
             rotated += ran.status.success() as u32;
         }
+        pipe.signal("-CONT");
         let written = writer.stop();
         let found = received(&dir, "out", written - 1);
         pipe.signal("-TERM");
@@ -246,6 +254,7 @@ fn a_nightly_rename_by_cron() {
         let mut writer = Writer::start(dir.path("logs/app.log"), true);
         eventually("it writes", || writer.written() > 0);
         let pipe = dir.start(&format!("{tail} | heka-cat --format payload > out"));
+        eventually("it is read", || !dir.read("out").is_empty());
         for night in 0..rotations() {
             std::thread::sleep(PAUSE);
             fs::rename(dir.path("logs/app.log"), dir.path(&format!("logs/app.{}.log", 20140210 + night))).unwrap();

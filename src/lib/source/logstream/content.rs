@@ -10,7 +10,7 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
-use super::position::{Position, TAIL, hash_tail};
+use super::position::{HEAD, Position, TAIL, hash_tail};
 
 type Compressed = BufReader<Arc<File>>;
 
@@ -123,6 +123,17 @@ impl Content {
             at = 0;
         }
         Ok(content.skip(position.offset - at)?.then_some((content, head)))
+    }
+
+    /// What uncompressed content begins with, at most [`HEAD`] bytes; nothing of compressed content.
+    pub fn head(&self) -> io::Result<Vec<u8>> {
+        if self.is_compressed() {
+            return Ok(Vec::new());
+        }
+        let mut head = vec![0; HEAD];
+        let count = read_at(&self.file, &mut head, 0)?;
+        head.truncate(count);
+        Ok(head)
     }
 
     pub fn file(&self) -> &File {

@@ -305,10 +305,12 @@ impl Follower {
 
     fn advance_all(&mut self, late: bool, out: &mut Output) -> Result<bool, Failure> {
         let mut read = false;
+        let now = Instant::now();
         for place in 0..self.series.len() {
             if !self.series[place].started {
                 self.start(place, late)?;
             }
+            self.series[place].wake(now);
             if self.series[place].hot && !self.series[place].ended {
                 let more = self.advance(place, out)?;
                 self.series[place].hot = more;
@@ -442,7 +444,7 @@ impl Follower {
                 Ok(false)
             }
             Look::Truncated => self.truncated(place, out),
-            Look::Next(content, path) => {
+            Look::Next(next) => {
                 // Once more: whoever had it open may have written until just now.
                 match series.read(&mut self.block) {
                     Ok(Read::Bytes(0)) | Err(_) => {}
@@ -455,7 +457,8 @@ impl Follower {
                     Ok(Read::Truncated | Read::Blocked) => return self.truncated(place, out),
                 }
                 let counted = series.cut(Tail::End, out)?;
-                if let Err(error) = series.go_on(content, &path) {
+                let path = next.path.clone();
+                if let Err(error) = series.go_on(next) {
                     report(&series.explain(&path, &error));
                 }
                 self.counted += counted;
@@ -486,18 +489,18 @@ impl Follower {
 
     fn truncated(&mut self, place: usize, out: &mut Output) -> Result<bool, Failure> {
         let series = &mut self.series[place];
-        match series.find_copy() {
-            Ok(true) => return Ok(true),
-            Ok(false) => {}
+        let head = match series.find_copy() {
+            Ok(None) => return Ok(true),
+            Ok(Some(head)) => head,
             Err(Moving) => {
                 series.wake_at = Some(Instant::now() + SOON);
                 return Ok(false);
             }
-        }
+        };
         let place_name = series.path.display().to_string();
         report_once("truncated files", || format!("{place_name}: file truncated; reading it from its beginning"));
         let counted = series.cut(Tail::End, out)?;
-        let begun = series.begin_again();
+        let begun = series.begin_again(head);
         self.counted += counted;
         if let Err(error) = begun {
             report(&format!("{place_name}: {}", describe(&error)));
@@ -543,11 +546,8 @@ impl Follower {
             }
         }
         for series in &mut self.series {
-            let due = series.wake_at.is_some_and(|at| at <= now);
-            if due {
-                series.wake_at = None;
-            }
-            series.hot |= all || due;
+            series.wake(now);
+            series.hot |= all;
         }
         if all {
             self.looked_at = now;

@@ -59,9 +59,17 @@ pub enum Look {
     /// Nothing follows (yet); look again at that time at the latest.
     Stay(Option<Instant>),
     Truncated,
-    Next(Content, PathBuf),
+    Next(Next),
     /// The next file can't be opened.
     Unreadable(Entry, io::Error),
+}
+
+/// The file that follows, at its beginning.
+pub struct Next {
+    pub content: Content,
+    pub path: PathBuf,
+    /// What it begins with; nothing when it is compressed.
+    pub head: Vec<u8>,
 }
 
 /// Files were renamed or removed while they were looked at: in a moment it will be clear.
@@ -355,7 +363,7 @@ impl Series {
     }
 
     /// The file that follows takes the place of the one at hand.
-    pub fn go_on(&mut self, content: Content, path: &Path) -> io::Result<()> {
+    pub fn go_on(&mut self, next: Next) -> io::Result<()> {
         let base = self.base + self.cutter.read_offset();
         let left = self.content.take().filter(|content| self.shape.follow && !content.is_compressed());
         let left = left.filter(|_| !self.is_copy && !self.damaged);
@@ -364,10 +372,7 @@ impl Series {
             cutter.restart(self.cutter.read_offset());
             Left { content, cutter, since: Instant::now() }
         });
-        self.adopt(content, path, base)?;
-        // All before it is done, also when it has no whole record yet.
-        self.sent = Some(0);
-        Ok(())
+        self.begin(next.content, &next.path, next.head, 0, base)
     }
 
     /// Finds the file of a checkpoint: by its inode and content, or by its content alone.
@@ -382,7 +387,7 @@ impl Series {
                 continue;
             }
             for file in listing.files.iter().rev().filter(|f| (f.identity.inode == position.inode) == same_inode) {
-                match Content::open_at(&file.path, &position) {
+                match open_at(file, &position) {
                     Ok(Some((content, head))) => {
                         let begun = self.begin(content, &file.path, head, position.offset, position.base);
                         if begun.is_ok() {
@@ -494,9 +499,10 @@ impl Series {
             // If it still begins as it did after the bytes were read, then they were what followed the ones before.
             let same = bytes.is_empty() || content.is_compressed() || content.is_still(head, at, tail, scratch);
             if same {
-                if at == head.len() as u64 && head.len() < HEAD {
-                    grown = !bytes.is_empty();
-                    head.extend_from_slice(&bytes[..bytes.len().min(HEAD - head.len())]);
+                let known = (head.len() as u64).checked_sub(at).map(|known| known as usize);
+                if let Some(new) = known.and_then(|known| bytes.get(known..)).filter(|_| head.len() < HEAD) {
+                    grown = !new.is_empty();
+                    head.extend_from_slice(&new[..new.len().min(HEAD - head.len())]);
                 }
                 keep_tail(tail, bytes);
             }
@@ -521,6 +527,13 @@ impl Series {
     /// Bytes of files that have been read, for the progress bar.
     pub fn bytes_read(&self) -> u64 {
         self.content.as_ref().map_or(0, Content::bytes_read)
+    }
+
+    /// There may be something to read if the time has come to look again.
+    pub fn wake(&mut self, now: Instant) {
+        if self.wake_at.is_some_and(|at| at <= now) {
+            (self.hot, self.wake_at) = (true, None);
+        }
     }
 
     pub fn give_back(&mut self, block: &mut Vec<u8>) {
@@ -583,8 +596,8 @@ impl Series {
             }
         };
         let mut following = listing.files[from.min(listing.files.len())..].iter().filter(|file| {
-            let has_something = || fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() > 0);
-            !self.skipped.contains(&file.identity) && (file.len > 0 || has_something())
+            let is_empty = || fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() == 0);
+            !self.skipped.contains(&file.identity) && !is_empty()
         });
         let Some(next) = following.next().cloned() else {
             self.next_since = None;
@@ -602,19 +615,19 @@ impl Series {
                 return Look::Stay(Some(since + self.shape.rotate_wait));
             }
         }
-        if !listing.settled {
-            return Look::Stay(Some(Instant::now() + SOON));
-        }
-        let opened = Content::open(&next.path).and_then(|content| Ok((content.file().metadata()?, content)));
-        match opened {
-            Ok((metadata, content)) if Identity::of(&metadata) == next.identity => Look::Next(content, next.path),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Look::Unreadable(next, error),
-            // Renamed or removed meanwhile.
-            _ => {
-                self.look_anew();
-                Look::Stay(Some(Instant::now() + SOON))
+        // A file may be copied and truncated at any moment. What it begins with now is known to follow what was read
+        // if no copy has come between them by the time that this is known.
+        match Content::open(&next.path).and_then(|content| Ok((content.file().metadata()?, content.head()?, content))) {
+            Ok((metadata, head, content)) if Identity::of(&metadata) == next.identity => {
+                if self.is_unchanged(&listing) && (!head.is_empty() || content.is_compressed()) {
+                    return Look::Next(Next { content, path: next.path, head });
+                }
             }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Look::Unreadable(next, error),
+            // Renamed or removed meanwhile.
+            _ => self.look_anew(),
         }
+        Look::Stay(Some(Instant::now() + SOON))
     }
 
     /// Where the file at hand is in a list; an error when that list is out of date.
@@ -646,7 +659,7 @@ impl Series {
             if file.identity == self.identity {
                 continue;
             }
-            match Content::open_at(&file.path, &position) {
+            match open_at(file, &position) {
                 Ok(Some((content, _))) => return Ok(Some((at, content))),
                 Ok(None) => {}
                 Err(error) => gone |= error.kind() == io::ErrorKind::NotFound,
@@ -666,37 +679,39 @@ impl Series {
     }
 
     /// The file was truncated. What was in it and had not been read is in a copy, if one was made: reading goes on
-    /// there. Answers whether there is one.
+    /// there. If there is none, answers what the file begins with now.
     ///
     /// # Errors
-    /// When files are being renamed just now, so that it can't be told yet.
-    pub fn find_copy(&mut self) -> Result<bool, Moving> {
+    /// When files are being renamed or copied just now, so that it can't be told yet.
+    pub fn find_copy(&mut self) -> Result<Option<Vec<u8>>, Moving> {
         self.look_anew();
         let listing = self.listing();
         let Some((at, content)) = self.copy_among(&listing)? else {
-            return if listing.settled { Ok(false) } else { Err(Moving) };
+            let head = self.content.as_ref().map_or(Ok(Vec::new()), Content::head).unwrap_or_default();
+            return if self.is_unchanged(&listing) { Ok(Some(head)) } else { Err(Moving) };
         };
         let metadata = content.file().metadata().map_err(|_| Moving)?;
         let path = listing.files.get(at).map(|file| file.path.clone()).unwrap_or_default();
         self.set_file(content, &path, &metadata);
         self.is_copy = true;
         self.encode_rest();
-        Ok(true)
+        Ok(None)
+    }
+
+    /// Whether the files are those of a list at this moment, too.
+    fn is_unchanged(&self, listing: &Listing) -> bool {
+        self.look_anew();
+        let now = self.listing();
+        now.settled && now.version == listing.version
     }
 
     /// Reads the file at hand, which was truncated, from its beginning.
-    pub fn begin_again(&mut self) -> io::Result<()> {
+    pub fn begin_again(&mut self, head: Vec<u8>) -> io::Result<()> {
         let base = self.base + self.cutter.read_offset();
         let path = self.path.clone();
-        match self.content.take() {
-            Some(mut content) => {
-                content.seek_to(0)?;
-                self.adopt(content, &path, base)?;
-                self.sent = Some(0);
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        let Some(mut content) = self.content.take() else { return Ok(()) };
+        content.seek_to(0)?;
+        self.begin(content, &path, head, 0, base)
     }
 
     /// What became of a compressed file that ended in the middle.
@@ -804,6 +819,19 @@ impl Series {
     pub fn explain(&self, path: &Path, error: &io::Error) -> String {
         format!("{}: {}", path.display(), describe(error))
     }
+}
+
+/// Opens a file of a list where a position says; [`io::ErrorKind::NotFound`] when its name is another file's by now.
+fn open_at(file: &Entry, position: &Position) -> io::Result<Option<(Content, Vec<u8>)>> {
+    let opened = Content::open_at(&file.path, position)?;
+    let metadata = match &opened {
+        Some((content, _)) => content.file().metadata(),
+        None => fs::metadata(&file.path),
+    };
+    if Identity::of(&metadata?) != file.identity {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(opened)
 }
 
 /// The last bytes that were read.
