@@ -21,9 +21,9 @@ bench:
 	bash benches/logstreams.sh
 	bash benches/firehose.sh
 
-# Forty minutes; needs cargo-fuzz and a nightly toolchain.
+# An hour and ten minutes; needs cargo-fuzz and a nightly toolchain.
 fuzz:
-	set -e; for target in lpeg state cjson cef; do \
+	set -e; for target in lpeg state cjson cef syslog gelf proxy; do \
 		cargo +nightly fuzz run $$target -- -max_total_time=600 -max_len=400 -timeout=10 -rss_limit_mb=8000; \
 	done
 

@@ -6,19 +6,20 @@
 pub const SECOND: i64 = 1_000_000_000;
 
 /// Reads exactly `len` digits.
-fn digits(text: &[u8], len: usize) -> Option<i64> {
+pub fn digits(text: &[u8], len: usize) -> Option<i64> {
     let part = text.get(..len)?;
     part.iter().try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + (byte - b'0') as i64))
 }
 
 /// Days since 1970-01-01 of a date of the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+pub fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let date = jiff::civil::Date::new(year as i16, month as i8, day as i8).ok()?;
     let epoch = jiff::civil::date(1970, 1, 1);
     Some(date.since(epoch).ok()?.get_days() as i64)
 }
 
-fn seconds(days: i64, hour: i64, minute: i64, second: i64) -> Option<i64> {
+/// Seconds since 1970-01-01 00:00 of a day's time; the 60th second of a minute may be a leap second.
+pub fn seconds(days: i64, hour: i64, minute: i64, second: i64) -> Option<i64> {
     let fits = hour < 24 && minute < 60 && second <= 60;
     fits.then(|| days * 86_400 + hour * 3_600 + minute * 60 + second)
 }
@@ -30,8 +31,8 @@ pub fn month_abbreviation(text: &[u8]) -> Option<i64> {
     NAMES.chunks(3).position(|month| month == name).map(|place| place as i64 + 1)
 }
 
-/// `hh:mm:ss`, as seconds.
-fn clock(text: &[u8]) -> Option<(i64, i64, i64)> {
+/// `hh:mm:ss`: hours, minutes, seconds.
+pub fn clock(text: &[u8]) -> Option<(i64, i64, i64)> {
     if text.get(2) != Some(&b':') || text.get(5) != Some(&b':') {
         return None;
     }
@@ -40,15 +41,36 @@ fn clock(text: &[u8]) -> Option<(i64, i64, i64)> {
 
 /// `.digits` behind a second: (nanoseconds, length). Digits after the ninth are passed over.
 fn fraction(text: &[u8]) -> Option<(i64, usize)> {
-    if text.first() != Some(&b'.') {
-        return Some((0, 0));
-    }
-    let len = text[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if text.first() != Some(&b'.') { Some((0, 0)) } else { part_of_a_second(&text[1..]) }
+}
+
+/// The digits of a fraction: (nanoseconds, length with the point before them).
+pub fn part_of_a_second(text: &[u8]) -> Option<(i64, usize)> {
+    let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if len == 0 {
         return None;
     }
     let used = len.min(9);
-    Some((digits(&text[1..], used)? * 10i64.pow(9 - used as u32), len + 1))
+    Some((digits(text, used)? * 10i64.pow(9 - used as u32), len + 1))
+}
+
+/// Seconds since 1970 with a fraction, in decimal: read as text, since a double has not enough digits.
+pub fn unix_seconds(text: &str) -> Option<i64> {
+    let (negative, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    if unsigned.contains(['e', 'E']) {
+        return Some((text.parse::<f64>().ok()? * 1e9) as i64);
+    }
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let decimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !decimal(whole) || !decimal(fraction) {
+        return None;
+    }
+    let nanos: i64 = format!("{:0<9}", &fraction[..fraction.len().min(9)]).parse().ok()?;
+    let ns = whole.parse::<i64>().ok()?.checked_mul(SECOND)?.checked_add(nanos)?;
+    Some(if negative { -ns } else { ns })
 }
 
 /// The last timestamp of a log and its value: consecutive lines mostly have the same one.
@@ -105,6 +127,34 @@ pub fn rfc3339(text: &[u8]) -> Option<(i64, usize)> {
         _ => numeric_offset(&text[at..], true)?,
     };
     Some(((seconds(date, hour, minute, second)? - offset) * SECOND + ns, at + len))
+}
+
+/// A time as syslog's senders write RFC 3339: (time, seconds east of UTC where it says so, length).
+///
+/// `t` and `z` may be small, a blank may stand for `T`, a comma for the point, the offset may lack its colon or be
+/// missing. Leap seconds are none (RFC 5424, 6.2.3). Digits after the ninth of a fraction are passed over.
+pub fn iso(text: &[u8]) -> Option<(i64, Option<i64>, usize)> {
+    if text.get(4) != Some(&b'-') || text.get(7) != Some(&b'-') || !matches!(text.get(10)?, b'T' | b't' | b' ') {
+        return None;
+    }
+    let date = days(digits(text, 4)?, digits(&text[5..], 2)?, digits(&text[8..], 2)?)?;
+    let (hour, minute, second) = clock(text.get(11..)?).filter(|&(.., second)| second < 60)?;
+    let rest = text.get(19..)?;
+    let (ns, len) = match rest.first() {
+        Some(b'.' | b',') => part_of_a_second(&rest[1..])?,
+        _ => (0, 0),
+    };
+    let rest = &rest[len..];
+    let (offset, width) = match rest.first() {
+        Some(b'Z' | b'z') => (Some(0), 1),
+        Some(b'+' | b'-') => {
+            let (offset, width) = numeric_offset(rest, rest.get(3) == Some(&b':'))?;
+            (Some(offset), width)
+        }
+        _ => (None, 0),
+    };
+    let time = (seconds(date, hour, minute, second)? - offset.unwrap_or(0)) * SECOND + ns;
+    Some((time, offset, 19 + len + width))
 }
 
 /// `Feb  9 16:46:36` in a given year: (time, length).
@@ -164,6 +214,11 @@ mod tests {
         assert_eq!(rfc3339(b"1999-05-05T23:23:59.217-07:00"), Some((925_971_839_217_000_000, 29)));
         assert_eq!(rfc3339(b"2014-02-10T12:58:59-08:00 x"), Some((1_392_065_939_000_000_000, 25)));
         assert_eq!(rfc3339(b"2014-02-10t12:58:59Z"), None);
+        let iso = |text: &str| iso(text.as_bytes());
+        assert_eq!(iso("2018-02-21t21:07:50,5z"), Some((1_519_247_270_500_000_000, Some(0), 22)));
+        assert_eq!(iso("2018-02-21 21:07:50 x"), Some((1_519_247_270_000_000_000, None, 19)));
+        assert_eq!(iso("2018-02-21T21:07:50+0100"), Some((1_519_243_670_000_000_000, Some(3600), 24)));
+        assert_eq!(iso("2018-02-21T23:59:60Z"), None);
         assert_eq!(rfc3164(b"Feb  9 16:46:36 host", 2014), Some((1_391_964_396_000_000_000, 15)));
         assert_eq!(mysql(b"20140210125858"), Some((1_392_037_138_000_000_000, 14)));
         assert_eq!(pgsql(b"2014-02-10 16:46:36"), Some((1_392_050_796_000_000_000, 19)));

@@ -85,12 +85,17 @@ pub fn find_sections<'t>(
     Ok(sections)
 }
 
-/// Keys of signers: `NAME_VERSION = "key"`, or Heka's `[signer.NAME_VERSION] hmac_key = "key"`.
+/// Keys of signers: `NAME_VERSION = "key"`, or Heka's `[signer.NAME_VERSION] hmac_key = "key"`, which may stand in a
+/// section of its own: `[TcpInput.signer.NAME_VERSION]`.
 pub fn load_keys(path: &Path) -> Result<Keys, Failure> {
     let table = read_toml(path)?;
-    let signers = table.get("signer").and_then(toml::Value::as_table).unwrap_or(&table);
+    let of = |value: &toml::Value| value.get("signer").and_then(toml::Value::as_table).cloned();
+    let mut signers: Vec<toml::Table> =
+        table.get("signer").and_then(toml::Value::as_table).cloned().into_iter().collect();
+    signers.extend(table.values().filter_map(of));
+    let all = if signers.is_empty() { vec![table] } else { signers };
     let mut keys = Keys::default();
-    for (name, value) in signers {
+    for (name, value) in all.iter().flatten() {
         let key = value.as_str().or_else(|| value.get("hmac_key").and_then(toml::Value::as_str));
         let key = key.ok_or_else(|| Failure::usage(format!("{}: {name} has no key", path.display())))?;
         keys.insert(name, key.as_bytes());

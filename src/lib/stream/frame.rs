@@ -166,6 +166,29 @@ enum Head {
     Bad(GapReason),
 }
 
+/// What bytes hold besides those that are none of a record.
+pub enum Scanned<'a> {
+    Frame(Frame<'a>),
+    /// Nothing more without further bytes.
+    Incomplete,
+}
+
+/// The first frame of some bytes, and how many stand before it that are none of a record.
+pub fn scan(bytes: &[u8], max_message: usize) -> (usize, Scanned<'_>) {
+    let mut at = 0;
+    while let Some(skip) = memchr::memchr(RECORD, &bytes[at..]) {
+        at += skip;
+        match examine(&bytes[at..], max_message) {
+            Head::Complete { header_len, total, index } => {
+                return (at, Scanned::Frame(Frame { raw: &bytes[at..at + total], header_len, index }));
+            }
+            Head::Partial => return (at, Scanned::Incomplete),
+            Head::Bad(_) => at += 1,
+        }
+    }
+    (bytes.len(), Scanned::Incomplete)
+}
+
 /// Finds frames in a stream of bytes.
 pub struct Deframer {
     buf: Vec<u8>,

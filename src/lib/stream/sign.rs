@@ -86,6 +86,17 @@ pub enum Refused {
     WrongDigest,
 }
 
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Refused::UnknownKey => "this signer or its key version is not known",
+            Refused::UnknownHash => "its hash function is not known",
+            Refused::NoDigest => "it names a signer and has no signature",
+            Refused::WrongDigest => "the signature is wrong",
+        })
+    }
+}
+
 /// The verified signer of a frame; `None` when it is unsigned.
 pub fn verify<'a>(header: &Header<'a>, message: &[u8], keys: &Keys) -> Result<Option<&'a [u8]>, Refused> {
     let (signer, hmac) = match (header.signer, header.hmac) {

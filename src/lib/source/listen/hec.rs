@@ -19,9 +19,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
+use super::tls::Tls;
+use super::told;
 use super::writer::Writer;
+use crate::grammar::date_time::unix_seconds;
 use crate::message::{MessageBuilder, TextHeader, now_ns, uuid};
 use crate::stream::put_frame;
 
@@ -40,7 +42,7 @@ pub struct HecOptions {
     pub tokens: Vec<String>,
     /// Longest body, after decompression.
     pub max_content: usize,
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Tls>,
 }
 
 /// A server's state, shared by its connections.
@@ -110,7 +112,7 @@ impl Hec {
         match &self.options.tls {
             None => self.clone().http(TokioIo::new(stream), peer, stop).await,
             Some(tls) => {
-                let handshake = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream));
+                let handshake = tokio::time::timeout(HEADER_TIMEOUT, tls.acceptor().accept(stream));
                 if let Ok(Ok(stream)) = handshake.await {
                     self.clone().http(TokioIo::new(stream), peer, stop).await;
                 }
@@ -326,11 +328,6 @@ impl Hec {
     }
 }
 
-/// Ends when a stop was asked for.
-async fn told(stop: &mut tokio::sync::watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
 #[derive(Clone, Copy)]
 enum Endpoint {
     Event,
@@ -493,7 +490,7 @@ fn parse_event(object: &RawValue, peer: SocketAddr, message: &mut Vec<u8>, frame
         Some(time) => {
             // A number, or a string that holds one; read as text, since a double has not enough digits.
             let time = time.get().trim_matches('"');
-            if time == "null" { None } else { Some(seconds(time).ok_or(INVALID_FORMAT)?) }
+            if time == "null" { None } else { Some(unix_seconds(time).ok_or(INVALID_FORMAT)?) }
         }
     };
     let fields = match members.get("fields") {
@@ -522,30 +519,11 @@ fn parse_event(object: &RawValue, peer: SocketAddr, message: &mut Vec<u8>, frame
     Ok(())
 }
 
-/// Seconds with a fraction, as nanoseconds.
-fn seconds(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    if digits.contains(['e', 'E']) {
-        return Some((text.parse::<f64>().ok()? * 1e9) as i64);
-    }
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let decimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !decimal(whole) || !decimal(fraction) {
-        return None;
-    }
-    let nanos: i64 = format!("{:0<9}", &fraction[..fraction.len().min(9)]).parse().ok()?;
-    let ns = whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nanos)?;
-    Some(if negative { -ns } else { ns })
-}
-
 /// Lines; metadata of the query hold for all.
 fn parse_raw(body: &[u8], query: Option<&str>, peer: SocketAddr) -> Parsed {
     let mut parsed = Parsed { frames: Vec::with_capacity(body.len() * 2), messages: 0, refused: None };
     let mut event = Event {
-        time: query_parameter(query, "time").as_deref().and_then(seconds),
+        time: query_parameter(query, "time").as_deref().and_then(unix_seconds),
         host: query_parameter(query, "host"),
         source: query_parameter(query, "source"),
         sourcetype: query_parameter(query, "sourcetype"),
@@ -626,7 +604,7 @@ mod tests {
         fn no_body_makes_the_parser_panic(body in "([{}\\[\\]:,\" ]|event|time|fields|[0-9.e-]{1,3}|null|\\\\u00|\\PC){0,40}") {
             parse_events(body.as_bytes(), peer());
             parse_raw(body.as_bytes(), Some(&body), peer());
-            seconds(&body);
+            unix_seconds(&body);
         }
     }
 }

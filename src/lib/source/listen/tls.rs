@@ -1,34 +1,93 @@
-//! Server certificates.
+//! Server certificates, and those of clients; both are read again when asked.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 
 use crate::pipeline::Failure;
 
-/// From PEM files of a certificate chain and its key.
-///
-/// # Errors
-/// Naming the file that can't be used.
-pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Failure> {
-    let explain = |path: &Path, error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| explain(certificate, &error))?;
-    if chain.is_empty() {
-        return Err(explain(certificate, &"no certificate in PEM form"));
+/// PEM files.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The server's certificate and its chain.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Authorities of clients' certificates; without it none is asked for.
+    pub client_ca: Option<PathBuf>,
+    /// Clients without a certificate are let in.
+    pub client_optional: bool,
+}
+
+/// How connections are accepted, from files that may be replaced.
+#[derive(Clone)]
+pub struct Tls {
+    files: Arc<TlsFiles>,
+    acceptor: Arc<Mutex<TlsAcceptor>>,
+}
+
+impl Tls {
+    /// # Errors
+    /// Naming the file that can't be used.
+    pub fn load(files: TlsFiles) -> Result<Tls, Failure> {
+        let acceptor = acceptor(&files)?;
+        Ok(Tls { files: Arc::new(files), acceptor: Arc::new(Mutex::new(acceptor)) })
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| explain(key, &error))?;
+
+    /// Reads the files again, for connections to come.
+    ///
+    /// # Errors
+    /// Naming the file that can't be used: what was read before stays.
+    pub fn reload(&self) -> Result<(), Failure> {
+        let acceptor = acceptor(&self.files)?;
+        *self.acceptor.lock().unwrap_or_else(PoisonError::into_inner) = acceptor;
+        Ok(())
+    }
+
+    pub fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, Failure> {
+    let explain = |path: &Path, error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
+    let chain = certificates(&files.certificate)?;
+    let private = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| explain(&files.key, &error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| explain(certificate, &error))?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|error| explain(certificate, &error))?;
+        .map_err(|error| explain(&files.certificate, &error))?;
+    let config = match &files.client_ca {
+        None => config.with_no_client_auth(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| explain(path, &error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = if files.client_optional { verifier.allow_unauthenticated() } else { verifier };
+            config.with_client_cert_verifier(verifier.build().map_err(|error| explain(path, &error))?)
+        }
+    };
+    let config = config.with_single_cert(chain, private).map_err(|error| explain(&files.certificate, &error))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let explain = |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
+    let all: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| explain(&error))?;
+    if all.is_empty() { Err(explain(&"no certificate in PEM form")) } else { Ok(all) }
+}
+
+/// The subject of the client's certificate, which has been verified (RFC 4514: `CN=…,O=…`).
+pub fn peer_name(connection: &ServerConnection) -> Option<String> {
+    use x509_cert::der::Decode as _;
+    let certificate = connection.peer_certificates()?.first()?;
+    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
+    Some(certificate.tbs_certificate().subject().to_string())
 }

@@ -1,0 +1,249 @@
+//! Connections: TCP, TLS and Unix.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::counters::{add, count};
+use super::framing::Splitter;
+use super::origin::Origin;
+use super::proxy::{self, Proxy};
+use super::service::{Connection, Listener};
+use super::tls::peer_name;
+use super::told;
+
+/// What a connection gives at a time, so that none keeps others waiting.
+const BLOCK: usize = 64 * 1024;
+/// A message has to be whole so long after its first byte.
+const WHOLE_WITHIN: Duration = Duration::from_secs(60);
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+const PROXY_WITHIN: Duration = Duration::from_secs(5);
+/// When a stop is asked for, what has arrived is read for so long at most, or until nothing comes for a moment.
+const DRAIN: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// All connections read into the same block: an idle one holds none.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; BLOCK]);
+}
+
+impl Listener {
+    /// Takes TCP connections until `stop` is told; then those that are open are read to the end of what has arrived.
+    pub async fn serve_tcp(self: Arc<Listener>, listener: TcpListener, stop: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        let mut stopped = stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = told(&mut stopped) => break,
+            };
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, peer)) => self.admit(&mut connections, stream, peer.ip(), &stop),
+                // Out of descriptors, for one: pause instead of spinning.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        // Whoever has connected and not been accepted yet believes that it is heard.
+        while let Ok(Ok((stream, peer))) = timeout(Duration::ZERO, listener.accept()).await {
+            self.admit(&mut connections, stream, peer.ip(), &stop);
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+
+    fn admit(
+        self: &Arc<Listener>,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: IpAddr,
+        stop: &watch::Receiver<bool>,
+    ) {
+        if let Some(connection) = self.service.admit(Some(peer.to_canonical())) {
+            connections.spawn(self.clone().tcp(stream, peer.to_canonical(), connection, stop.clone()));
+        }
+    }
+
+    /// Takes connections of a Unix socket, like [`Listener::serve_tcp`].
+    pub async fn serve_unix(self: Arc<Listener>, listener: UnixListener, stop: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        let mut stopped = stop.clone();
+        let admit = |connections: &mut JoinSet<()>, stream| {
+            if let Some(connection) = self.service.admit(None) {
+                let origin = Origin::new(&self.name, None, None);
+                connections.spawn(self.clone().stream(stream, origin, connection, stop.clone()));
+            }
+        };
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = told(&mut stopped) => break,
+            };
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, _)) => admit(&mut connections, stream),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        while let Ok(Ok((stream, _))) = timeout(Duration::ZERO, listener.accept()).await {
+            admit(&mut connections, stream);
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+
+    async fn tcp(
+        self: Arc<Listener>,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        connection: Connection,
+        stop: watch::Receiver<bool>,
+    ) {
+        let mut sender = peer;
+        if self.proxied {
+            let trusted = self.service.limits.proxy_from.iter().any(|network| network.contains(&peer));
+            let header = match trusted {
+                true => timeout(PROXY_WITHIN, proxy_header(&mut stream)).await.ok().flatten(),
+                false => None,
+            };
+            let Some(announced) = header else {
+                return count(&self.service.counters.proxy_refused);
+            };
+            sender = announced.unwrap_or(peer);
+        }
+        let Some(tls) = &self.tls else {
+            let origin = Origin::new(&self.name, Some(sender), None);
+            return self.stream(stream, origin, connection, stop).await;
+        };
+        let accepted = {
+            let handshake = async {
+                let _one = self.service.handshakes.acquire().await;
+                tls.acceptor().accept(stream).await
+            };
+            let mut stopped = stop.clone();
+            tokio::select! {
+                accepted = timeout(HANDSHAKE_WITHIN, handshake) => accepted,
+                () = async { told(&mut stopped).await; tokio::time::sleep(DRAIN).await } => return,
+            }
+        };
+        let Ok(Ok(stream)) = accepted else {
+            return count(&self.service.counters.handshakes_failed);
+        };
+        let origin = Origin::new(&self.name, Some(sender), peer_name(stream.get_ref().1).as_deref());
+        self.stream(stream, origin, connection, stop).await;
+    }
+
+    async fn stream(
+        self: Arc<Listener>,
+        mut stream: impl AsyncRead + Unpin,
+        origin: Origin,
+        mut connection: Connection,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let service = &self.service;
+        let mut splitter = Splitter::new(self.framing(), service.limits.max_message);
+        let mut frames = Vec::new();
+        // Since when a message isn't whole.
+        let mut since: Option<Instant> = None;
+        let mut until = None;
+        let mut size = 0;
+        loop {
+            let now = Instant::now();
+            let idle = Some(service.limits.idle).filter(|idle| !idle.is_zero()).map(|idle| now + idle);
+            let patience = match until {
+                None => [idle, since.map(|since| since + WHOLE_WITHIN)].into_iter().flatten().min(),
+                Some(until) => Some(until).map(|until: Instant| until.min(now + MOMENT)),
+            };
+            // Years from now is never.
+            let patience = patience.unwrap_or(now + Duration::from_secs(1 << 30));
+            let mut messages = 0;
+            let reading = read_block(&mut stream, |bytes| {
+                add(&service.counters.bytes_in, bytes.len() as u64);
+                frames.reserve(size);
+                messages =
+                    service.convert_pieces(self.protocol, &origin, &mut frames, |take| splitter.feed(bytes, take));
+            });
+            let read = tokio::select! {
+                read = timeout_at(patience, reading) => read,
+                () = told(&mut stop), if until.is_none() => {
+                    until = Some(Instant::now() + DRAIN);
+                    continue;
+                }
+            };
+            let mut ended = true;
+            match read {
+                Ok(Ok(1..)) => {
+                    ended = until.is_some_and(|until| until < now);
+                    since = if splitter.pending() == 0 { None } else { since.filter(|_| messages == 0).or(Some(now)) };
+                }
+                // A peer that goes away without a word has said what it has said.
+                Ok(Ok(0) | Err(_)) => {}
+                Err(_) if until.is_some() => {}
+                Err(_) => count(&service.counters.connections_timed_out),
+            }
+            if !connection.keep(splitter.pending()) {
+                count(&service.counters.connections_closed_for_memory);
+                ended = true;
+            }
+            if ended {
+                messages += service.convert_pieces(self.protocol, &origin, &mut frames, |take| splitter.finish(take));
+            }
+            add(&service.counters.heka_garbage_bytes, std::mem::take(&mut splitter.garbage));
+            if messages > 0 {
+                size = frames.len();
+                if !self.writer.submit(std::mem::take(&mut frames), messages, || {}).await {
+                    return;
+                }
+                // While nothing is read, no message can get whole.
+                since = since.map(|since| since.max(Instant::now() - WHOLE_WITHIN / 2));
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+}
+
+/// Reads once, into the block that all share.
+async fn read_block(stream: &mut (impl AsyncRead + Unpin), take: impl FnOnce(&[u8])) -> io::Result<usize> {
+    let mut take = Some(take);
+    poll_fn(|context| {
+        SCRATCH.with_borrow_mut(|block| {
+            let mut buf = ReadBuf::new(block);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut buf))?;
+            let bytes = buf.filled();
+            if let Some(take) = take.take().filter(|_| !bytes.is_empty()) {
+                take(bytes);
+            }
+            Poll::Ready(Ok(bytes.len()))
+        })
+    })
+    .await
+}
+
+/// Reads a header of the PROXY protocol, and not a byte more; nothing when it is none.
+async fn proxy_header(stream: &mut TcpStream) -> Option<Option<IpAddr>> {
+    let mut bytes = Vec::new();
+    loop {
+        match proxy::parse(&bytes) {
+            Proxy::Header { sender, .. } => return Some(sender),
+            Proxy::Invalid => return None,
+            Proxy::Incomplete(wanted) => {
+                let read = bytes.len();
+                bytes.resize(wanted, 0);
+                stream.read_exact(&mut bytes[read..]).await.ok()?;
+            }
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! Syslog messages: RFC 5424, and RFC 3164 as senders really write it.
+//!
+//! Nothing is refused. What can't be parsed is a message too, with everything as its payload and a field
+//! `syslog_error` that says which part was wrong.
+
+use jiff::tz::TimeZone;
+
+use super::origin::Origin;
+use crate::grammar::date_time::{self, SECOND};
+use crate::message::{MessageBuilder, TextHeader, ValueType, uuid};
+use crate::stream::put_frame;
+
+/// A time may be so far ahead of the receiver's clock; a later one was a year ago.
+const AHEAD: i64 = 2 * 86_400 * SECOND;
+/// Parameters of an element that may stand between two of the same name to be values of one field.
+const NEAR: usize = 64;
+/// What a PRI that is missing means: user.notice (RFC 3164, 4.3.3).
+const NOTICE: u8 = 13;
+
+/// Settings of the messages that are made.
+pub struct SyslogOptions {
+    /// Of times that don't say it.
+    pub zone: TimeZone,
+    /// Keep the original text in a field `raw`.
+    pub raw: bool,
+    /// A field `programname` beside `app`, as Heka's rsyslog decoder calls it.
+    pub rsyslog_names: bool,
+}
+
+/// Makes Heka messages of syslog messages.
+pub struct Syslog {
+    options: SyslogOptions,
+    /// When the messages at hand were received, ns, and the year that was in the zone.
+    received: i64,
+    year: i64,
+    year_ends: i64,
+    offset: Option<(i64, i64)>,
+    message: Vec<u8>,
+    parameters: Vec<Parameter>,
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+/// Of structured data, by places in the text.
+#[derive(Clone, Copy)]
+struct Parameter {
+    /// Which element it is of.
+    element: usize,
+    id: (usize, usize),
+    /// Nothing for an element without parameters.
+    name: (usize, usize),
+    value: (usize, usize),
+    escaped: bool,
+    done: bool,
+}
+
+/// What was found in a message.
+#[derive(Default)]
+struct Parsed<'a> {
+    time: Option<i64>,
+    host: Option<&'a [u8]>,
+    app: Option<&'a [u8]>,
+    procid: Option<&'a [u8]>,
+    msgid: Option<&'a [u8]>,
+    sequence: Option<i64>,
+    /// What the places of parameters are in.
+    data: &'a [u8],
+    payload: &'a [u8],
+}
+
+impl Syslog {
+    pub fn new(options: SyslogOptions) -> Syslog {
+        Syslog {
+            options,
+            received: 0,
+            year: 1970,
+            year_ends: i64::MIN,
+            offset: None,
+            message: Vec::new(),
+            parameters: Vec::new(),
+            name: Vec::new(),
+            value: Vec::new(),
+        }
+    }
+
+    /// The messages that follow were received at this time, ns.
+    pub fn at(&mut self, received: i64) {
+        self.received = received;
+        if received >= self.year_ends {
+            let now = jiff::Timestamp::from_nanosecond(received as i128).unwrap_or_default();
+            self.year = now.to_zoned(self.options.zone.clone()).year() as i64;
+            // Asked again every minute: a year's end is missed by a minute at most, and the two days ahead cover that.
+            self.year_ends = received.saturating_add(60 * SECOND);
+        }
+    }
+
+    /// Appends a frame of a message that isn't empty. Answers whether it could be parsed.
+    pub fn put(&mut self, text: &[u8], truncated: bool, origin: &Origin, frames: &mut Vec<u8>) -> bool {
+        self.parameters.clear();
+        let start = text.iter().take_while(|&&byte| byte == b' ').count();
+        let (pri, parsed) = match pri(&text[start..]) {
+            Pri::Good(pri, len) => (pri, self.parse(&text[start + len..], true)),
+            Pri::Missing => (NOTICE, self.parse(&text[start..], false)),
+            Pri::Bad => (NOTICE, Err("pri")),
+        };
+        let (parsed, error) = match parsed {
+            Ok(parsed) => (parsed, None),
+            Err(error) => {
+                self.parameters.clear();
+                (Parsed { payload: text, ..Parsed::default() }, Some(error))
+            }
+        };
+        self.write(text, truncated, pri, &parsed, error, origin);
+        put_frame(frames, None, &self.message);
+        error.is_none()
+    }
+
+    fn parse<'a>(&mut self, text: &'a [u8], has_pri: bool) -> Result<Parsed<'a>, &'static str> {
+        match text.strip_prefix(b"1 ") {
+            Some(rest) if has_pri => self.rfc5424(rest),
+            _ => Ok(self.rfc3164(text, has_pri)),
+        }
+    }
+
+    fn write(
+        &mut self,
+        text: &[u8],
+        truncated: bool,
+        pri: u8,
+        parsed: &Parsed<'_>,
+        error: Option<&str>,
+        origin: &Origin,
+    ) {
+        self.message.clear();
+        let time = parsed.time.unwrap_or(self.received);
+        let mut builder = MessageBuilder::new(&mut self.message, &uuid::new_v4(), time);
+        builder.text(TextHeader::Type, b"syslog").text(TextHeader::Logger, parsed.app.unwrap_or(b"syslog"));
+        builder.severity((pri & 7) as i32).text(TextHeader::Payload, parsed.payload);
+        builder.text(TextHeader::EnvVersion, b"1");
+        if let Some(pid) = parsed.procid.and_then(pid) {
+            builder.pid(pid);
+        }
+        builder.text(TextHeader::Hostname, parsed.host.unwrap_or(origin.host()));
+        builder.integer_field(b"syslogfacility", (pri >> 3) as i64, b"");
+        let app = parsed.app.filter(|_| self.options.rsyslog_names);
+        let names: [(&[u8], Option<&[u8]>); 4] =
+            [(b"app", parsed.app), (b"programname", app), (b"procid", parsed.procid), (b"msgid", parsed.msgid)];
+        for (name, value) in names {
+            if let Some(value) = value {
+                builder.string_field(name, value, b"");
+            }
+        }
+        if let Some(sequence) = parsed.sequence {
+            builder.integer_field(b"sequence", sequence, b"");
+        }
+        for place in 0..self.parameters.len() {
+            put_parameter(&mut builder, &mut self.parameters[place..], parsed.data, &mut self.name, &mut self.value);
+        }
+        if self.options.raw {
+            put_text(&mut builder, b"raw", text);
+        }
+        if truncated {
+            builder.bool_field(b"truncated", true, b"");
+        }
+        if let Some(error) = error {
+            builder.string_field(b"syslog_error", error.as_bytes(), b"");
+        }
+        self.message.extend_from_slice(origin.fields());
+    }
+
+    /// What follows the version (RFC 5424, 6).
+    fn rfc5424<'a>(&mut self, text: &'a [u8]) -> Result<Parsed<'a>, &'static str> {
+        let mut rest = text;
+        let mut parsed = Parsed::default();
+        let time = token(&mut rest).ok_or("header")?;
+        if time != b"-" {
+            let (time, offset, _) = date_time::iso(time).filter(|&(.., len)| len == time.len()).ok_or("timestamp")?;
+            parsed.time = Some(if offset.is_some() { time } else { self.in_zone(time) });
+        }
+        for part in [&mut parsed.host, &mut parsed.app, &mut parsed.procid, &mut parsed.msgid] {
+            let value = token(&mut rest).ok_or("header")?;
+            *part = Some(value).filter(|value| value != b"-");
+        }
+        let len = self.structured_data(rest).ok_or(if rest.is_empty() { "header" } else { "structured-data" })?;
+        parsed.data = rest;
+        parsed.payload = match rest.get(len) {
+            None => b"",
+            Some(b' ') => {
+                let message = &rest[len + 1..];
+                // The mark of UTF-8 in front of it is none of the message (RFC 5424, 6.4).
+                message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message)
+            }
+            Some(_) => return Err("structured-data"),
+        };
+        Ok(parsed)
+    }
+
+    /// Notes the parameters of structured data; answers how long it is, or nothing when it is none.
+    fn structured_data(&mut self, text: &[u8]) -> Option<usize> {
+        if text.first() == Some(&b'-') {
+            return Some(1);
+        }
+        let until = |at: usize, stop: &[u8]| {
+            let len = text[at..].iter().position(|byte| stop.contains(byte))?;
+            Some(at + len).filter(|&end| end > at)
+        };
+        let mut at = 0;
+        let mut element = 0;
+        while text.get(at) == Some(&b'[') {
+            let id = (at + 1, until(at + 1, b" ]=\"")?);
+            at = id.1;
+            let nothing = Parameter { element, id, name: (0, 0), value: (0, 0), escaped: false, done: false };
+            if text[at] == b']' {
+                self.parameters.push(nothing);
+            }
+            while text[at] == b' ' {
+                let blanks = text[at..].iter().take_while(|&&byte| byte == b' ').count();
+                at += blanks;
+                // A blank before the end of the element.
+                if text.get(at) == Some(&b']') {
+                    break;
+                }
+                let name = (at, until(at, b" ]=\"")?);
+                if text.get(name.1..name.1 + 2) != Some(b"=\"") {
+                    return None;
+                }
+                let value = name.1 + 2;
+                let mut end = value;
+                let mut escaped = false;
+                loop {
+                    end += memchr::memchr2(b'"', b'\\', text.get(end..)?)?;
+                    if text[end] == b'"' {
+                        break;
+                    }
+                    escaped = true;
+                    // A quoted character, or a backslash and what happens to follow it.
+                    end += 2;
+                }
+                self.parameters.push(Parameter { name, value: (value, end), escaped, ..nothing });
+                at = end + 1;
+                text.get(at)?;
+            }
+            if text[at] != b']' {
+                return None;
+            }
+            at += 1;
+            element += 1;
+        }
+        (element > 0).then_some(at)
+    }
+
+    /// What follows the PRI, or a line without one.
+    fn rfc3164<'a>(&mut self, text: &'a [u8], has_pri: bool) -> Parsed<'a> {
+        let blanks = text.iter().take_while(|&&byte| byte == b' ').count();
+        let mut rest = &text[blanks..];
+        let mut parsed = Parsed { payload: text, ..Parsed::default() };
+        let numbered = sequence(rest).filter(|(_, after)| {
+            let unset = after.strip_prefix(b"*").or(after.strip_prefix(b".")).unwrap_or(after);
+            after.first() == Some(&b'%') || self.time(unset).is_some()
+        });
+        if let Some((number, after)) = numbered {
+            (parsed.sequence, rest) = (Some(number), after);
+        }
+        // A clock that isn't set, or not synchronised.
+        let clock = rest.strip_prefix(b"*").or(rest.strip_prefix(b".")).unwrap_or(rest);
+        match self.time(clock) {
+            Some((time, len)) => {
+                parsed.time = Some(time);
+                rest = clock[len..].trim_ascii_start();
+                if let Some((host, after)) = self.host(rest) {
+                    (parsed.host, rest) = (Some(host), after);
+                }
+                // With a domain, Cisco's times come after the name.
+                if let Some((time, len)) = self.time(rest) {
+                    (parsed.time, rest) = (Some(time), rest[len..].trim_ascii_start());
+                }
+            }
+            // A line of free text is not searched for a tag.
+            None if !has_pri && parsed.sequence.is_none() => return parsed,
+            None => {}
+        }
+        if let Some(tag) = tag(rest) {
+            (parsed.app, parsed.procid, rest) = (Some(tag.app), tag.procid, tag.rest);
+        }
+        parsed.payload = rest;
+        parsed
+    }
+
+    /// The host that a text begins with, and what follows it.
+    fn host<'a>(&mut self, text: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let mut rest = text;
+        let host = token(&mut rest).filter(|host| host[0] != b'%')?;
+        let Some(name) = host.strip_suffix(b":") else { return Some((host, rest)) };
+        // A tag ends so, too: a host is followed by a time or a tag of Cisco's.
+        (!name.is_empty() && (rest.first() == Some(&b'%') || self.time(rest).is_some())).then_some((name, rest))
+    }
+
+    /// The time that a text begins with, ns, and its length; a blank or nothing follows.
+    fn time(&mut self, text: &[u8]) -> Option<(i64, usize)> {
+        let (time, mut at) = match text.first()? {
+            b'0'..=b'9' => {
+                let (time, offset, len) = date_time::iso(text)?;
+                (if offset.is_some() { time } else { self.in_zone(time) }, len)
+            }
+            _ => self.bsd_time(text)?,
+        };
+        at += (text.get(at) == Some(&b':')) as usize;
+        matches!(text.get(at), None | Some(b' ')).then_some((time, at))
+    }
+
+    /// `Oct 11 22:14:15`, with a year before or after the time, a fraction, and a zone's name.
+    fn bsd_time(&mut self, text: &[u8]) -> Option<(i64, usize)> {
+        const MONTHS: &[u8; 36] = b"janfebmaraprmayjunjulaugsepoctnovdec";
+        let name = text.get(..3)?.to_ascii_lowercase();
+        let month = MONTHS.chunks(3).position(|month| month == name)? as i64 + 1;
+        let mut at = 3 + blanks(text, 3)?;
+        let width = text[at..].iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+        let day = date_time::digits(&text[at..], width).filter(|_| width == 1 || width == 2)?;
+        at += width;
+        at += blanks(text, at)?;
+        let mut year = four_digits(text, at);
+        if year.is_some() {
+            at += 4;
+            at += blanks(text, at)?;
+        }
+        let (hour, minute, second) = date_time::clock(&text[at..]).filter(|&(.., second)| second < 60)?;
+        at += 8;
+        let mut part = 0;
+        if matches!(text.get(at), Some(b'.' | b',')) {
+            let (ns, len) = date_time::part_of_a_second(&text[at + 1..])?;
+            (part, at) = (ns, at + len);
+        }
+        if year.is_none() && text.get(at) == Some(&b' ') {
+            year = four_digits(text, at + 1);
+            at += if year.is_some() { 5 } else { 0 };
+        }
+        let zone = match zone_name(&text[at..]) {
+            Some(name) => {
+                at += 1 + name.len();
+                name
+            }
+            None => b"",
+        };
+        let utc = matches!(zone, b"UTC" | b"GMT" | b"Z");
+        let latest = self.received.saturating_add(AHEAD);
+        let this = self.year;
+        let mut in_year = |year: i64| {
+            let days = date_time::days(year, month, day)?;
+            let time = date_time::seconds(days, hour, minute, second)? * SECOND + part;
+            Some(if utc { time } else { self.in_zone(time) })
+        };
+        let time = match year {
+            Some(year) => in_year(year),
+            None => {
+                [this + 1, this, this - 1].into_iter().find_map(|year| in_year(year).filter(|&time| time <= latest))
+            }
+        };
+        Some((time?, at))
+    }
+
+    /// A time of the zone's clocks as one of UTC.
+    fn in_zone(&mut self, time: i64) -> i64 {
+        if self.options.zone == TimeZone::UTC {
+            return time;
+        }
+        // Clocks are changed at quarters of an hour: asking the zone for each message costs more than all the rest.
+        let quarter = time.div_euclid(900 * SECOND);
+        let offset = match self.offset {
+            Some((known, offset)) if known == quarter => offset,
+            _ => {
+                let civil = jiff::Timestamp::from_nanosecond(time as i128).unwrap_or_default();
+                let civil = civil.to_zoned(TimeZone::UTC).datetime();
+                let zoned = self.options.zone.to_zoned(civil).map_or(0, |zoned| zoned.offset().seconds() as i64);
+                self.offset = Some((quarter, zoned));
+                zoned
+            }
+        };
+        time.saturating_sub(offset * SECOND)
+    }
+}
+
+enum Pri {
+    Good(u8, usize),
+    Missing,
+    Bad,
+}
+
+/// `<0>` to `<191>`, without leading zeros.
+fn pri(text: &[u8]) -> Pri {
+    if text.first() != Some(&b'<') {
+        return Pri::Missing;
+    }
+    let len = text[1..].iter().take(4).take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = &text[1..1 + len];
+    let value = date_time::digits(digits, len).filter(|&value| value < 192 && (1..=3).contains(&len));
+    match value {
+        Some(value) if text.get(1 + len) == Some(&b'>') && (len == 1 || digits[0] != b'0') => {
+            Pri::Good(value as u8, len + 2)
+        }
+        _ => Pri::Bad,
+    }
+}
+
+/// Takes what stands before the next blank, and the blank.
+fn token<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let at = memchr::memchr(b' ', rest).filter(|&at| at > 0)?;
+    let (token, after) = rest.split_at(at);
+    *rest = &after[1..];
+    Some(token)
+}
+
+fn blanks(text: &[u8], at: usize) -> Option<usize> {
+    let count = text.get(at..)?.iter().take_while(|&&byte| byte == b' ').count();
+    (count > 0).then_some(count)
+}
+
+/// A year: four digits and a blank, or the end.
+fn four_digits(text: &[u8], at: usize) -> Option<i64> {
+    let year = date_time::digits(text.get(at..)?, 4)?;
+    matches!(text.get(at + 4), None | Some(b' ' | b':')).then_some(year)
+}
+
+/// The name of a zone, which a blank comes before and a colon after.
+fn zone_name(text: &[u8]) -> Option<&[u8]> {
+    let name = text.strip_prefix(b" ")?;
+    let len = name.iter().take(6).take_while(|byte| byte.is_ascii_uppercase()).count();
+    (len > 0 && name.get(len) == Some(&b':') && matches!(name.get(len + 1), None | Some(b' '))).then(|| &name[..len])
+}
+
+/// `91: `, or `91 : `: a sequence number as Cisco's devices write them, and what follows.
+fn sequence(text: &[u8]) -> Option<(i64, &[u8])> {
+    let len = text.iter().take(19).take_while(|byte| byte.is_ascii_digit()).count();
+    let number = date_time::digits(text, len).filter(|_| len > 0)?;
+    let rest = &text[len..];
+    let rest = rest.strip_prefix(b": ").or(rest.strip_prefix(b" : "))?;
+    Some((number, rest.trim_ascii_start()))
+}
+
+struct Tag<'a> {
+    app: &'a [u8],
+    procid: Option<&'a [u8]>,
+    /// What follows it.
+    rest: &'a [u8],
+}
+
+/// `app[procid]: `: the tag that a text begins with.
+fn tag(text: &[u8]) -> Option<Tag<'_>> {
+    let len = text.iter().take(49).take_while(|byte| !b" :[]".contains(byte)).count();
+    if len == 0 || len > 48 {
+        return None;
+    }
+    let (app, mut rest) = text.split_at(len);
+    let mut procid = None;
+    if let Some(inside) = rest.strip_prefix(b"[") {
+        let end = inside.iter().take(129).position(|&byte| byte == b']')?;
+        (procid, rest) = (Some(&inside[..end]).filter(|id| !id.is_empty()), &inside[end + 1..]);
+    }
+    let rest = rest.strip_prefix(b":")?;
+    match rest.split_first() {
+        None => Some(Tag { app, procid, rest }),
+        Some((b' ', rest)) => Some(Tag { app, procid, rest }),
+        Some(_) => None,
+    }
+}
+
+/// A process id as Heka's header takes it.
+fn pid(text: &[u8]) -> Option<i32> {
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|&pid: &i32| pid >= 0 && text[0] != b'+')
+}
+
+/// Text as a string, bytes that are none as bytes.
+pub fn put_text(builder: &mut MessageBuilder<'_>, name: &[u8], text: &[u8]) {
+    match std::str::from_utf8(text) {
+        Ok(_) => builder.string_field(name, text, b""),
+        Err(_) => builder.field(name, ValueType::Bytes, b"", |values| values.bytes(text)),
+    };
+}
+
+/// The first of the parameters as a field, with the values of others of its name.
+fn put_parameter(
+    builder: &mut MessageBuilder<'_>,
+    parameters: &mut [Parameter],
+    data: &[u8],
+    name: &mut Vec<u8>,
+    value: &mut Vec<u8>,
+) {
+    let Some((first, others)) = parameters.split_first_mut().filter(|(first, _)| !first.done) else { return };
+    let of = |place: (usize, usize)| data.get(place.0..place.1).unwrap_or_default();
+    name.clear();
+    name.extend_from_slice(b"sd.");
+    name.extend_from_slice(of(first.id));
+    let own = of(first.name);
+    if own.is_empty() {
+        builder.string_field(name, b"", b"");
+        return;
+    }
+    name.push(b'.');
+    name.extend_from_slice(own);
+    builder.field(name, ValueType::String, b"", |values| {
+        let mut put = |parameter: &Parameter| {
+            let text = of(parameter.value);
+            if !parameter.escaped {
+                return values.string(text);
+            }
+            value.clear();
+            unescape(text, value);
+            values.string(value);
+        };
+        put(first);
+        for other in others.iter_mut().take(NEAR).take_while(|other| other.element == first.element) {
+            if !other.done && of(other.name) == own {
+                put(other);
+                other.done = true;
+            }
+        }
+    });
+}
+
+/// A backslash quotes `"`, `\` and `]`; before anything else it stands for itself (RFC 5424, 6.3.3).
+fn unescape(text: &[u8], value: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        value.extend_from_slice(&rest[..at]);
+        let quoted = rest.get(at + 1).filter(|byte| b"\"\\]".contains(byte));
+        value.push(*quoted.unwrap_or(&b'\\'));
+        rest = &rest[at + 1 + quoted.is_some() as usize..];
+    }
+    value.extend_from_slice(rest);
+}
