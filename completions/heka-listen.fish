@@ -28,7 +28,7 @@ complete -c heka-listen -l max-queue-bytes -d 'Let senders wait while so many by
 complete -c heka-listen -l gelf -d 'GELF where no protocol is named, instead of syslog'
 complete -c heka-listen -l heka -d 'Framed Heka messages where no protocol is named, instead of syslog'
 complete -c heka-listen -l client-cert-optional -d 'Let clients in that show no certificate, too'
-complete -c heka-listen -l no-raw -d 'Leave out the original text, which is in Fields[raw] otherwise'
+complete -c heka-listen -l no-raw -d 'Leave out the original text, of syslog and of GELF, which is in Fields[raw] otherwise'
 complete -c heka-listen -l rsyslog-names -d 'Fields[programname] beside Fields[app], as Heka\'s rsyslog decoder calls it'
 complete -c heka-listen -l gelf-lf -d 'Over connections, a line\'s end ends a message, too, not only a zero byte'
 complete -c heka-listen -l gelf-strict -d 'What breaks the specification becomes a message of its text alone, with Fields[gelf_error]'

@@ -281,6 +281,47 @@ fn records_have_the_shape_that_cloudwatch_and_kinesyslog_give_them() {
     assert_eq!(groups, ["syslog_message/host.example.com", "syslog_message/h2", "gelf_message/h2"]);
 }
 
+#[test]
+fn behind_heka_listen_it_does_what_kinesyslog_does() {
+    let Some(aws) = Aws::start() else { return };
+    let texts = [
+        r#"<13>1 2018-02-21T21:07:50.239881+00:00 host.example.com user 4326 - [timeQuality tzKnown="1" isSynced="0"] Hello, World!"#,
+        r#"<13>1 2018-02-21T21:07:51.712636+00:00 host.example.com user 4327 - [timeQuality tzKnown="1" isSynced="0"] I, for one, welcome our new insect overlords"#,
+    ];
+    let sent = |text: &str, kind: &str| match kind {
+        "gelf_message" => format!(r#"{{"host":"h","short_message":{text:?},"timestamp":1519247270.239881}}"#),
+        _ => text.to_string(),
+    };
+    for (options, kind) in [("", "syslog_message"), ("--gelf", "gelf_message")] {
+        let listen = format!("sh -c 'echo $$ > pid; exec heka-listen --address 127.0.0.1 --tcp 0 {options}'");
+        let mut pipe = aws.dir.start(&format!("{listen} | {}", aws.command(aws.port, "")));
+        let line = pipe.stderr_line();
+        let port: u16 = line.rsplit(':').next().unwrap().trim().parse().unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        for text in texts {
+            stream.write_all(format!("{}\0", sent(text, kind)).as_bytes()).unwrap();
+        }
+        drop(stream);
+        // A stop drains: what was sent before it is delivered.
+        aws.dir.sh("kill $(cat pid)").ok();
+        assert!(pipe.wait(Duration::from_secs(30)).success());
+        let documents: Vec<Json> =
+            aws.documents().into_iter().filter(|document| document["logGroup"] == kind).collect();
+        assert_eq!(documents.len(), 1, "{documents:?}");
+        let mut document = documents[0].clone();
+        for (place, event) in document["logEvents"].as_array_mut().unwrap().iter_mut().enumerate() {
+            let id = event["id"].take();
+            assert_eq!(id.as_str().unwrap().len(), 36);
+            let time = if place == 0 || kind == "gelf_message" { 1_519_247_270_240i64 } else { 1_519_247_271_713 };
+            assert_eq!(*event, json!({"id": null, "timestamp": time, "message": sent(texts[place], kind)}));
+        }
+        document["logEvents"].take();
+        let wanted = json!({"owner": "123456789012", "logGroup": kind, "logStream": "127.0.0.1",
+            "subscriptionFilters": [kind], "messageType": "DATA_MESSAGE", "logEvents": null});
+        assert_eq!(document, wanted);
+    }
+}
+
 fn hex(uuid: &str) -> Vec<u8> {
     let digits: String = uuid.chars().filter(|c| *c != '-').collect();
     (0..16).map(|place| u8::from_str_radix(&digits[2 * place..2 * place + 2], 16).unwrap()).collect()

@@ -126,7 +126,7 @@ fn syslog_messages_become_what_the_table_says() {
 #[test]
 fn gelf_messages_become_what_the_table_says() {
     for Case { input, wanted } in cases("gelf.txt") {
-        let mut gelf = Gelf::new(GelfOptions { strict: false, max_message: 65_536 });
+        let mut gelf = Gelf::new(GelfOptions { strict: false, raw: true, max_message: 65_536 });
         gelf.at(RECEIVED);
         let mut frames = Vec::new();
         let good = gelf.put(&input, false, &origin(), &mut frames);
@@ -134,6 +134,9 @@ fn gelf_messages_become_what_the_table_says() {
         assert_eq!(describe(&message), wanted, "{}", text(&input));
         assert_eq!(good, !wanted.contains("gelf_error="), "{}", text(&input));
         assert_eq!(message.r#type.as_deref(), Some(&b"gelf"[..]));
+        // A text that can't be read is the payload.
+        let original = field(&message, "raw").map_or(message.payload.clone().unwrap(), String::into_bytes);
+        assert_eq!(original, input);
     }
 }
 
@@ -148,7 +151,7 @@ fn strict_gelf_takes_what_the_specification_takes() {
         r#"{"version":"1.1","host":"h","short_message":"m","other":1}"#,
         r#"{"version":"1.1","host":"h","short_message":"m","level":9}"#,
     ];
-    let mut gelf = Gelf::new(GelfOptions { strict: true, max_message: 65_536 });
+    let mut gelf = Gelf::new(GelfOptions { strict: true, raw: true, max_message: 65_536 });
     let mut frames = Vec::new();
     assert!(gelf.put(good.as_bytes(), false, &origin(), &mut frames));
     for text in wrong {
@@ -168,11 +171,11 @@ fn compressed_gelf_is_inflated_to_the_limit_and_no_further() {
     zlib.write_all(json.as_bytes()).unwrap();
     for compressed in [gzip.finish().unwrap(), zlib.finish().unwrap(), json.clone().into_bytes()] {
         let mut frames = Vec::new();
-        let mut gelf = Gelf::new(GelfOptions { strict: false, max_message: 6000 });
+        let mut gelf = Gelf::new(GelfOptions { strict: false, raw: true, max_message: 6000 });
         assert!(gelf.put_compressed(&compressed, &origin(), &mut frames));
         assert_eq!(messages(&frames)[0].payload.as_ref().unwrap().len(), 5000);
         frames.clear();
-        let mut gelf = Gelf::new(GelfOptions { strict: false, max_message: 100 });
+        let mut gelf = Gelf::new(GelfOptions { strict: false, raw: true, max_message: 100 });
         assert!(!gelf.put_compressed(&compressed, &origin(), &mut frames));
         let message = &messages(&frames)[0];
         assert_eq!(message.payload.as_ref().unwrap().len(), 100);
@@ -182,7 +185,7 @@ fn compressed_gelf_is_inflated_to_the_limit_and_no_further() {
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     bomb.write_all(&vec![b' '; 64 << 20]).unwrap();
     let mut frames = Vec::new();
-    let mut gelf = Gelf::new(GelfOptions { strict: false, max_message: 65_536 });
+    let mut gelf = Gelf::new(GelfOptions { strict: false, raw: true, max_message: 65_536 });
     assert!(!gelf.put_compressed(&bomb.finish().unwrap(), &origin(), &mut frames));
     assert!(frames.len() < 70_000);
 }

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 sh tests/need.sh cc=gcc make=make curl=curl lua5.1=lua5.1 xxd=xxd script=bsdutils setpriv=util-linux \
     nginx=nginx-light apache2=apache2 rsyslogd=rsyslog logger=bsdutils \
     logrotate=logrotate svlogd=runit multilog=daemontools zstd=zstd bzip2=bzip2 \
-    openssl=openssl
+    openssl=openssl haproxy=haproxy
 # The driver by which rsyslog speaks TLS.
 ls /usr/lib/*/rsyslog/lmnsd_ossl.so >/dev/null 2>&1 || sh tests/need.sh no-driver=rsyslog-openssl
 # LPeg in C is a library, and what ours is compared with.
@@ -17,6 +17,16 @@ target/python/bin/python -c 'import importlib.util as u, sys; sys.exit(u.find_sp
     sh tests/need_python.sh no_module_of_that_name=cef==0.5
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# syslog-ng and rsyslog exclude each other as installed packages: it is unpacked, with its libraries installed.
+if [ ! -x target/syslog-ng/usr/sbin/syslog-ng ]; then
+    for library in $(apt-cache depends syslog-ng-core | awk '$1 == "Depends:" && $2 ~ /^lib/ { print $2 }'); do
+        dpkg -s "$library" >/dev/null 2>&1 || sh tests/need.sh "no-library=$library"
+    done
+    here=$PWD
+    (cd "$work" && apt-get download -qq syslog-ng-core 2>/dev/null && dpkg -x syslog-ng-core_*.deb "$here/target/syslog-ng")
+fi
+# Senders of GELF.
+sh tests/need_python.sh pygelf=pygelf graypy=graypy
 # A server that takes what a delivery stream is sent.
 sh tests/need_python.sh moto='moto[server]'
 # The release profile is what users run, and shares its build with the demo.

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (bool, &[u8])| {
     let (strict, bytes) = input;
-    let mut gelf = Gelf::new(GelfOptions { strict, max_message: 1000 });
+    let mut gelf = Gelf::new(GelfOptions { strict, raw: !strict, max_message: 1000 });
     gelf.at(1_795_240_800_000_000_000);
     let origin = Origin::new(&"udp:12201".into(), Some([192, 0, 2, 9].into()), None);
     let mut frames = Vec::new();

@@ -117,7 +117,7 @@ struct Args {
     #[arg(long, value_name = "ZONE", value_parser = parse_zone, help_heading = "Syslog")]
     tz: Option<TimeZone>,
 
-    /// Leave out the original text, which is in Fields[raw] otherwise
+    /// Leave out the original text, of syslog and of GELF, which is in Fields[raw] otherwise
     #[arg(long, help_heading = "Syslog")]
     no_raw: bool,
 
@@ -248,7 +248,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
     };
     let zone = args.tz.unwrap_or_else(TimeZone::system);
     let syslog = Syslog::new(SyslogOptions { zone, raw: !args.no_raw, rsyslog_names: args.rsyslog_names });
-    let gelf = Gelf::new(GelfOptions { strict: args.gelf_strict, max_message: args.max_message });
+    let gelf = Gelf::new(GelfOptions { strict: args.gelf_strict, raw: !args.no_raw, max_message: args.max_message });
     let signed = Signed::new(keys, args.require_signer);
     let service = Service::new(limits, writer.counts(), syslog, gelf, signed, args.gelf_max_sets);
 

@@ -165,7 +165,12 @@ impl Firehose {
         }
         match &self.log_group {
             Some(template) => template.put(&mut self.key, view),
-            None => self.key.extend_from_slice(view.text(TextHeader::Type).unwrap_or_default()),
+            // What heka-listen makes is called as kinesyslog calls it.
+            None => self.key.extend_from_slice(match view.text(TextHeader::Type).unwrap_or_default() {
+                b"syslog" => b"syslog_message",
+                b"gelf" => b"gelf_message",
+                other => other,
+            }),
         }
         let len = self.key.len();
         self.key.push(0);

@@ -146,7 +146,9 @@ impl Splitter {
                 Count::Octets { prefix, octets } => {
                     let wanted = octets.min(self.limit as u64) as usize;
                     let Some(message) = rest.get(prefix..prefix + wanted) else { return at };
-                    take(Piece { bytes: message, truncated: octets > wanted as u64 });
+                    let truncated = octets > wanted as u64;
+                    // Some senders count a line's end in.
+                    take(Piece { bytes: if truncated { message } else { trimmed(message) }, truncated });
                     at += prefix + wanted;
                     if octets > wanted as u64 {
                         self.skip = Skip::Bytes(octets - wanted as u64);
@@ -189,6 +191,12 @@ impl Splitter {
             take(Piece { bytes, truncated: cut || bytes.len() < line.len() });
         }
     }
+}
+
+/// A message without the line's end or the zero byte that may stand behind it.
+pub fn trimmed(message: &[u8]) -> &[u8] {
+    let end = message.iter().rposition(|byte| !b"\n\r\0".contains(byte)).map_or(0, |last| last + 1);
+    message.get(..end).unwrap_or(message)
 }
 
 enum Count {
@@ -241,7 +249,7 @@ mod tests {
 
     #[test]
     fn both_framings_are_told_apart_message_by_message() {
-        let cases: [(&str, &[&str]); 20] = [
+        let cases: [(&str, &[&str]); 21] = [
             ("<13>a\n<13>b\n", &["<13>a", "<13>b"]),
             ("<13>a\r\n<13>b\r\n", &["<13>a", "<13>b"]),
             ("<13>a\0<13>b\n", &["<13>a", "<13>b"]),
@@ -250,6 +258,7 @@ mod tests {
             ("5 <13>a\n5 <13>b\n", &["<13>a", "<13>b"]),
             ("29 <13>1 - - - - - - hello worldx\n", &["<13>1 - - - - - - hello world", "x"]),
             ("9 <13>a\nb\nc", &["<13>a\nb\nc"]),
+            ("6 <13>a\n5 <13>b", &["<13>a", "<13>b"]),
             ("50 <13>short", &["<13>short+"]),
             ("005 <13>a\n", &["005 <13>a"]),
             ("1_0 <13>hello!\n", &["1_0 <13>hello!"]),

@@ -24,6 +24,8 @@ const LATEST: i64 = 1 << 33;
 pub struct GelfOptions {
     /// What breaks the specification makes a message of its text alone.
     pub strict: bool,
+    /// Keep the original text, decompressed, in a field `raw`.
+    pub raw: bool,
     /// Longest message, after decompression.
     pub max_message: usize,
 }
@@ -122,7 +124,7 @@ impl Gelf {
 
     /// Appends a frame of a JSON text. Answers whether it is as the specification wants it.
     pub fn put(&mut self, text: &[u8], truncated: bool, origin: &Origin, frames: &mut Vec<u8>) -> bool {
-        if !matches!(compression(text), Compression::None) {
+        if is_compressed(text) {
             // Where a zero byte ends a message, none can be compressed.
             self.put_unread(text, truncated, "compression", origin, frames);
             return false;
@@ -152,6 +154,9 @@ impl Gelf {
         }
         for (name, value) in &parsed.fields {
             put_value(&mut builder, name.as_bytes(), value.get());
+        }
+        if self.options.raw {
+            put_text(&mut builder, b"raw", text);
         }
         if let Some(error) = parsed.error {
             builder.string_field(b"gelf_error", error.as_bytes(), b"");
@@ -243,6 +248,11 @@ fn compression(bytes: &[u8]) -> Compression {
         [0x78, flags, ..] if (0x7800 | *flags as u16).is_multiple_of(31) => Compression::Zlib,
         _ => Compression::None,
     }
+}
+
+/// Whether a datagram is compressed: then no byte of it may be trimmed.
+pub fn is_compressed(bytes: &[u8]) -> bool {
+    !matches!(compression(bytes), Compression::None)
 }
 
 fn string(value: &RawValue) -> Option<String> {

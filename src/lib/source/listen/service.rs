@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use super::address::Protocol;
 use super::chunks::{Chunks, MAGIC};
 use super::counters::{Counters, add, count};
-use super::framing::{Framing, Piece};
-use super::gelf::Gelf;
+use super::framing::{Framing, Piece, trimmed};
+use super::gelf::{Gelf, is_compressed};
 use super::origin::Origin;
 use super::signed::Signed;
 use super::sockets;
@@ -270,12 +270,15 @@ impl Service {
                         }
                     }
                     _ => {
-                        let end = datagram.iter().rposition(|byte| !b"\n\r\0".contains(byte));
-                        let Some(end) = end.filter(|_| !datagram.is_empty()) else {
+                        let text = if protocol == Protocol::Gelf && is_compressed(datagram) {
+                            datagram
+                        } else {
+                            trimmed(datagram)
+                        };
+                        if text.is_empty() {
                             empty += 1;
                             continue;
-                        };
-                        let text = &datagram[..=end];
+                        }
                         let bytes = text.get(..self.limits.max_message).filter(|_| protocol == Protocol::Syslog);
                         let truncated = cut || bytes.is_some_and(|bytes| bytes.len() < text.len());
                         take(Piece { bytes: bytes.unwrap_or(text), truncated }, origin);

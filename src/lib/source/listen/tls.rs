@@ -73,7 +73,10 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, Failure> {
             config.with_client_cert_verifier(verifier.build().map_err(|error| explain(path, &error))?)
         }
     };
-    let config = config.with_single_cert(chain, private).map_err(|error| explain(&files.certificate, &error))?;
+    let mut config = config.with_single_cert(chain, private).map_err(|error| explain(&files.certificate, &error))?;
+    // A sender that never reads leaves a ticket in its buffer; when it closes, the kernel resets the connection for that,
+    // and what is not read yet of its last messages is lost.
+    config.send_tls13_tickets = 0;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
