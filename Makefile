@@ -20,6 +20,7 @@ bench:
 	bash benches/filters.sh
 	bash benches/logstreams.sh
 	bash benches/firehose.sh
+	bash benches/listen.sh
 
 # An hour and ten minutes; needs cargo-fuzz and a nightly toolchain.
 fuzz:

@@ -5,7 +5,7 @@
 /// Nanoseconds in a second.
 pub const SECOND: i64 = 1_000_000_000;
 
-/// Reads exactly `len` digits.
+/// Reads exactly `len` digits, at most 18.
 pub fn digits(text: &[u8], len: usize) -> Option<i64> {
     let part = text.get(..len)?;
     part.iter().try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + (byte - b'0') as i64))

@@ -114,6 +114,8 @@ impl Listener {
                 if !self.writer.submit(full, messages, || {}).await {
                     return;
                 }
+                // One batch a turn, as connections have one block.
+                tokio::task::yield_now().await;
             }
         }
     }

@@ -211,6 +211,8 @@ impl Listener {
             if ended {
                 return;
             }
+            // One block a turn: a sender that never pauses keeps nobody waiting.
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -429,7 +429,8 @@ fn zone_name(text: &[u8]) -> Option<&[u8]> {
 
 /// `91: `, or `91 : `: a sequence number as Cisco's devices write them, and what follows.
 fn sequence(text: &[u8]) -> Option<(i64, &[u8])> {
-    let len = text.iter().take(19).take_while(|byte| byte.is_ascii_digit()).count();
+    // As many digits as an integer holds for sure.
+    let len = text.iter().take(18).take_while(|byte| byte.is_ascii_digit()).count();
     let number = date_time::digits(text, len).filter(|_| len > 0)?;
     let rest = &text[len..];
     let rest = rest.strip_prefix(b": ").or(rest.strip_prefix(b" : "))?;
