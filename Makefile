@@ -1,6 +1,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
-PROGRAMS = heka-tail heka-listen heka-decode heka-sandbox heka-match heka-cef heka-cat heka-hec heka-firehose heka-http heka-lua
+PROGRAMS = heka-tail heka-listen heka-inject heka-decode heka-sandbox heka-match heka-cef heka-cat heka-hec heka-firehose \
+	heka-http heka-lua heka-sbmgr heka-sbmgrload
 
 .PHONY: build demo test install bench fuzz docs
 

@@ -8,7 +8,7 @@ messages=${1:-1000000}
 rate=${2:-400000}
 sh tests/need.sh rsyslogd=rsyslog
 cargo build --release --quiet
-cargo bench --quiet --bench send_syslog --no-run 2>/dev/null
+sender=$(cargo bench --bench send_syslog --no-run 2>&1 | sed -n 's/.*(\(target.*\))$/\1/p')
 PATH=$PWD/target/release:$PATH:/usr/sbin
 work=$(mktemp -d)
 receiver=
@@ -49,7 +49,7 @@ run() {
     start "$1"
     for _ in 1 2 3; do
         before=$(used "$receiver")
-        cargo bench --quiet --bench send_syslog -- "$2" "127.0.0.1:$port" "$messages" ${3:-} > "$work/sent" 2>/dev/null
+        "$sender" "$2" "127.0.0.1:$port" "$messages" ${3:-} > "$work/sent"
         quiet "$receiver"
         after=$(used "$receiver")
         [ $((after - before)) -lt "$best" ] && best=$((after - before))

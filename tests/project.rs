@@ -6,9 +6,10 @@ use std::path::Path;
 
 use common::{Workdir, binaries};
 
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 14] = [
     "heka-tail",
     "heka-listen",
+    "heka-inject",
     "heka-decode",
     "heka-sandbox",
     "heka-match",
@@ -18,6 +19,8 @@ const PROGRAMS: [&str; 11] = [
     "heka-firehose",
     "heka-http",
     "heka-lua",
+    "heka-sbmgr",
+    "heka-sbmgrload",
 ];
 
 fn root() -> &'static Path {

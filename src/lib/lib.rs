@@ -4,6 +4,7 @@
 //! - [`stream`]: how it flows. Framing, resynchronisation, signing, cursors.
 //! - [`matcher`]: the language that selects messages.
 //! - [`cef`]: ArcSight's Common Event Format.
+//! - [`control`]: control messages of a sandbox manager.
 //! - [`grammar`]: formats of log lines, native.
 //! - [`lpeg`]: parsing expression grammars.
 //! - [`sandbox`]: the Lua host. States and limits, host functions, the scripts that ship.
@@ -12,6 +13,7 @@
 //! - [`pipeline`]: what every program shares. Run loop, flush rule, signals, exit codes, checkpoints, statistics.
 
 pub mod cef;
+pub mod control;
 pub mod grammar;
 pub mod lpeg;
 pub mod matcher;

@@ -2,6 +2,7 @@
 //! the encoders and decoders of mozilla-services/lua_sandbox.
 
 pub mod builder;
+mod field_argument;
 pub mod json;
 pub mod schema;
 pub mod text;
@@ -11,6 +12,7 @@ mod view;
 pub mod wire;
 
 pub use builder::{MessageBuilder, encode_canonical};
+pub use field_argument::{FieldArgument, put_field_arguments};
 pub use variable::{Interpolation, Variable, put_value_text};
 pub use view::{FieldView, Fields, Index, MessageView, TextHeader, Value, ValueType, Values};
 

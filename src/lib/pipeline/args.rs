@@ -1,5 +1,6 @@
 //! Starting a program: arguments that several share, usage errors on one line, generated man pages and completions.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser};
 
 use super::{Exit, Failure, report, set_program, summarize};
+use crate::grammar::date_time::{iso, unix_seconds};
 use crate::stream::DEFAULT_READ_MESSAGE;
 
 /// For programs that read messages.
@@ -44,9 +46,35 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 
 /// Parses the arguments, runs the program, prints the one line if it failed.
 pub fn main<A: Parser + CommandFactory>(run: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
+    main_with(std::env::args_os().collect(), run)
+}
+
+/// The same, for programs whose long options may have one dash, as Go's flags do: `-action=load`.
+pub fn main_with_single_dashes<A: Parser + CommandFactory>(run: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
+    let command = A::command();
+    let options: Vec<&str> = command.get_arguments().flat_map(long_names).collect();
+    let is_long = |name: &str| options.contains(&name);
+    let doubled = std::env::args_os().map(|argument| {
+        let name = argument.to_str().and_then(|text| text.strip_prefix('-')).map(|text| text.split('=').next());
+        if name.flatten().is_some_and(is_long) {
+            [OsString::from("-"), argument].into_iter().collect()
+        } else {
+            argument
+        }
+    });
+    main_with(doubled.collect(), run)
+}
+
+fn long_names(argument: &clap::Arg) -> impl Iterator<Item = &str> {
+    argument.get_long().into_iter().chain(argument.get_all_aliases().into_iter().flatten())
+}
+
+fn main_with<A: Parser + CommandFactory>(
+    arguments: Vec<OsString>,
+    run: impl FnOnce(A) -> Result<Exit, Failure>,
+) -> ExitCode {
     let name = A::command().get_name().to_string();
     set_program(&name);
-    let arguments: Vec<_> = std::env::args_os().collect();
     if let [_, flag, what] = &arguments[..]
         && flag == "--generate"
     {
@@ -144,6 +172,13 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     }
     let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     std::time::Duration::try_from(span).map_err(|_| wrong())
+}
+
+/// A moment, ns since 1970: RFC 3339, or seconds with a fraction.
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    let full = iso(text.as_bytes()).filter(|&(_, offset, len)| offset.is_some() && len == text.len());
+    let time = full.map(|(time, ..)| time).or_else(|| unix_seconds(text));
+    time.ok_or_else(|| "expected a time such as 2026-11-21T06:00:00Z, or seconds since 1970".into())
 }
 
 #[cfg(test)]

@@ -21,10 +21,23 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
 /// Reads a TOML file; errors name it and the line.
 pub fn read_toml(path: &Path) -> Result<toml::Table, Failure> {
     let text = read_text(path)?;
-    text.parse().map_err(|error: toml::de::Error| {
+    let parsed: Result<toml::Table, _> = text.parse();
+    parsed.or_else(|error| with_quoted_sections(&text).parse().map_err(|_| error)).map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         Failure::usage(format!("{}:{line}: {}", path.display(), error.message()))
     })
+}
+
+/// hekad's parser took sections such as `[TCP:5565.signer.ops_0]`, whose names TOML wants in quotes.
+fn with_quoted_sections(text: &str) -> String {
+    let lines = text.split_inclusive('\n').map(|line| {
+        let name = line.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match name.filter(|name| !name.contains(['[', '"', '\''])) {
+            Some(name) => format!("[\"{}\"]\n", name.replace('.', "\".\"")),
+            None => line.to_string(),
+        }
+    });
+    lines.collect()
 }
 
 /// Reads the file of `FILE` or `FILE:SECTION`; answers its path too.

@@ -10,7 +10,9 @@ mod report;
 mod run;
 mod signals;
 
-pub use args::{InputArgs, StatsArgs, main, parse_duration, parse_seconds, parse_size};
+pub use args::{
+    InputArgs, StatsArgs, main, main_with_single_dashes, parse_duration, parse_seconds, parse_size, parse_time,
+};
 pub use checkpoint::{COMMIT_EVERY, Checkpoint, Committer, Mark, write_whole};
 pub use config::{
     find_section, find_sections, hostname, load_keys, read_config, read_secret, read_secrets, read_text, read_toml,

@@ -19,7 +19,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is collected for a stream before it is written.
 const BLOCK: usize = 64 * 1024;
 /// Where Debian keeps the authorities that it trusts.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub(crate) const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Where systems listen, datagrams first.
 const LOCAL: [&str; 2] = ["/dev/log", "/var/run/syslog"];
 
@@ -108,20 +108,26 @@ impl Address {
     }
 }
 
-fn client_config(authorities: &Path) -> Result<Arc<ClientConfig>, String> {
-    let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", authorities.display());
+fn client_config(path: &Path) -> Result<Arc<ClientConfig>, String> {
+    let roots = authorities(path)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("{}: {error}", path.display()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// Authorities of a PEM file, at least one.
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, String> {
+    let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let certificates: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_file_iter(authorities).and_then(Iterator::collect).map_err(|error| explain(&error))?;
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| explain(&error))?;
     let mut roots = RootCertStore::empty();
     if roots.add_parsable_certificates(certificates).0 == 0 {
         return Err(explain(&"no certificate in PEM form"));
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| explain(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    Ok(roots)
 }
 
 fn each_address<T>(text: &str, connect: impl Fn(std::net::SocketAddr) -> io::Result<T>) -> io::Result<T> {
