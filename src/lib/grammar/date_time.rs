@@ -24,6 +24,11 @@ pub fn seconds(days: i64, hour: i64, minute: i64, second: i64) -> Option<i64> {
     fits.then(|| days * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
+/// Nanoseconds of a time in seconds and a part of a second; nothing for years that 64 bits don't hold (after 2262).
+pub fn nanoseconds(seconds: i64, part: i64) -> Option<i64> {
+    seconds.checked_mul(SECOND)?.checked_add(part)
+}
+
 /// 1–12 for an English name of three letters.
 pub fn month_abbreviation(text: &[u8]) -> Option<i64> {
     const NAMES: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -69,7 +74,7 @@ pub fn unix_seconds(text: &str) -> Option<i64> {
         return None;
     }
     let nanos: i64 = format!("{:0<9}", &fraction[..fraction.len().min(9)]).parse().ok()?;
-    let ns = whole.parse::<i64>().ok()?.checked_mul(SECOND)?.checked_add(nanos)?;
+    let ns = nanoseconds(whole.parse().ok()?, nanos)?;
     Some(if negative { -ns } else { ns })
 }
 
@@ -93,7 +98,7 @@ pub fn clf(text: &[u8], cache: &mut ClfCache) -> Option<i64> {
     let (hour, minute, second) = clock(&text[12..])?;
     let date = days(digits(&text[7..], 4)?, month_abbreviation(&text[3..])?, digits(text, 2)?)?;
     let offset = numeric_offset(&text[21..], false)?.0;
-    let ns = (seconds(date, hour, minute, second)? - offset) * SECOND;
+    let ns = nanoseconds(seconds(date, hour, minute, second)? - offset, 0)?;
     *cache = ClfCache { text: *text, ns };
     Some(ns)
 }
@@ -126,7 +131,7 @@ pub fn rfc3339(text: &[u8]) -> Option<(i64, usize)> {
         b'Z' => (0, 1),
         _ => numeric_offset(&text[at..], true)?,
     };
-    Some(((seconds(date, hour, minute, second)? - offset) * SECOND + ns, at + len))
+    Some((nanoseconds(seconds(date, hour, minute, second)? - offset, ns)?, at + len))
 }
 
 /// A time as syslog's senders write RFC 3339: (time, seconds east of UTC where it says so, length).
@@ -153,7 +158,7 @@ pub fn iso(text: &[u8]) -> Option<(i64, Option<i64>, usize)> {
         }
         _ => (None, 0),
     };
-    let time = (seconds(date, hour, minute, second)? - offset.unwrap_or(0)) * SECOND + ns;
+    let time = nanoseconds(seconds(date, hour, minute, second)? - offset.unwrap_or(0), ns)?;
     Some((time, offset, 19 + len + width))
 }
 
@@ -174,14 +179,14 @@ pub fn rfc3164(text: &[u8], year: i64) -> Option<(i64, usize)> {
     }
     let (hour, minute, second) = clock(text.get(at + 1..)?)?;
     let date = days(year, month, day)?;
-    Some((seconds(date, hour, minute, second)? * SECOND, at + 9))
+    Some((nanoseconds(seconds(date, hour, minute, second)?, 0)?, at + 9))
 }
 
 /// `20140210125858`: (time, length).
 pub fn mysql(text: &[u8]) -> Option<(i64, usize)> {
     let date = days(digits(text, 4)?, digits(text.get(4..)?, 2)?, digits(text.get(6..)?, 2)?)?;
     let part = |at: usize| digits(text.get(at..)?, 2);
-    Some((seconds(date, part(8)?, part(10)?, part(12)?)? * SECOND, 14))
+    Some((nanoseconds(seconds(date, part(8)?, part(10)?, part(12)?)?, 0)?, 14))
 }
 
 /// `2014-02-10 16:46:36`: (time, length).
@@ -191,7 +196,7 @@ pub fn pgsql(text: &[u8]) -> Option<(i64, usize)> {
     }
     let date = days(digits(text, 4)?, digits(&text[5..], 2)?, digits(&text[8..], 2)?)?;
     let (hour, minute, second) = clock(text.get(11..)?)?;
-    Some((seconds(date, hour, minute, second)? * SECOND, 19))
+    Some((nanoseconds(seconds(date, hour, minute, second)?, 0)?, 19))
 }
 
 /// The year now, in UTC: formats without a year mean this one.
@@ -219,6 +224,8 @@ mod tests {
         assert_eq!(iso("2018-02-21 21:07:50 x"), Some((1_519_247_270_000_000_000, None, 19)));
         assert_eq!(iso("2018-02-21T21:07:50+0100"), Some((1_519_243_670_000_000_000, Some(3600), 24)));
         assert_eq!(iso("2018-02-21T23:59:60Z"), None);
+        assert_eq!(iso("9999-02-21T23:59:59Z"), None);
+        assert_eq!(rfc3339(b"9999-02-21T23:59:59Z"), None);
         assert_eq!(rfc3164(b"Feb  9 16:46:36 host", 2014), Some((1_391_964_396_000_000_000, 15)));
         assert_eq!(mysql(b"20140210125858"), Some((1_392_037_138_000_000_000, 14)));
         assert_eq!(pgsql(b"2014-02-10 16:46:36"), Some((1_392_050_796_000_000_000, 19)));

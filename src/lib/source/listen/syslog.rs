@@ -346,7 +346,7 @@ impl Syslog {
         let this = self.year;
         let mut in_year = |year: i64| {
             let days = date_time::days(year, month, day)?;
-            let time = date_time::seconds(days, hour, minute, second)? * SECOND + part;
+            let time = date_time::nanoseconds(date_time::seconds(days, hour, minute, second)?, part)?;
             Some(if utc { time } else { self.in_zone(time) })
         };
         let time = match year {
