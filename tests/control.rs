@@ -4,30 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Background, Workdir, eventually, field, frames, have, messages};
+use common::{Background, Workdir, eventually, field, frames, messages};
 use heka::message::schema::Message;
 use heka::stream::Frame;
 
 /// The files of the tutorial in Heka's documentation.
 fn tutorial() -> Workdir {
     let dir = Workdir::new();
-    dir.write(
-        "example.lua",
-        r#"require "circular_buffer"
-
-data = circular_buffer.new(1440, 1, 60) -- message count per minute
-local COUNT = data:set_header(1, "Messages", "count")
-function process_message ()
-    local ts = read_message("Timestamp")
-    data:add(ts, COUNT, 1)
-    return 0
-end
-
-function timer_event(ns)
-    inject_message(data)
-end
-"#,
-    );
+    dir.write("example.lua", include_str!("scripts/tutorial/example.lua"));
     dir.write(
         "example.toml",
         r#"[Example]
@@ -133,17 +117,9 @@ fn a_manager_s_messages_come_signed_with_either_key() {
 
 #[test]
 fn tls_with_certificates_on_both_sides() {
-    if !have("openssl") {
-        return;
-    }
     let dir = tutorial();
-    dir.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n");
-    for command in [
-        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority",
-        "req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=localhost",
-        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem",
-    ] {
-        dir.sh(&format!("openssl {command} 2>/dev/null")).ok();
+    if !dir.certificates() {
+        return;
     }
     let (_server, port) = listen(&dir, "--tls 0 --cert cert.pem --key key.pem --client-ca ca.pem");
     let own = "cert_file = 'cert.pem'\nkey_file = 'key.pem'";

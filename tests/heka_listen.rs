@@ -111,27 +111,7 @@ fn script() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/listen.py").display().to_string()
 }
 
-/// An authority, and certificates of it: the server's, and a client's.
-fn certificates(dir: &Workdir) -> bool {
-    if !have("openssl") {
-        return false;
-    }
-    dir.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n");
-    let mut commands =
-        vec!["req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority".to_string()];
-    for (name, subject) in [("server", "/CN=localhost"), ("client", "/O=Example/CN=web1")] {
-        commands.push(format!("req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj {subject}"));
-        commands.push(format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out {name}.pem"
-        ));
-    }
-    for command in commands {
-        dir.sh(&format!("openssl {command} 2>/dev/null")).ok();
-    }
-    true
-}
-
-const TLS: &str = "--cert server.pem --key server.key";
+const TLS: &str = "--cert cert.pem --key key.pem";
 
 #[test]
 fn logger_is_heard_in_every_form() {
@@ -182,7 +162,7 @@ fn logger_is_heard_in_every_form() {
 #[test]
 fn rsyslog_forwards_to_it() {
     let dir = Workdir::new();
-    if !have("rsyslogd") || !certificates(&dir) {
+    if !have("rsyslogd") || !dir.certificates() {
         return;
     }
     let driver = dir.sh("ls /usr/lib/*/rsyslog/lmnsd_ossl.so").status.success();
@@ -236,7 +216,7 @@ fn rsyslog_forwards_to_it() {
 fn syslog_ng_forwards_to_it() {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/syslog-ng");
     let dir = Workdir::new();
-    if !unpacked.join("usr/sbin/syslog-ng").exists() || !certificates(&dir) {
+    if !unpacked.join("usr/sbin/syslog-ng").exists() || !dir.certificates() {
         println!("skipped: tests/run.sh unpacks syslog-ng");
         return;
     }
@@ -278,7 +258,7 @@ fn syslog_ng_forwards_to_it() {
 #[test]
 fn libraries_of_python_are_heard() {
     let dir = Workdir::new();
-    let Some(python) = python("pygelf, graypy").filter(|_| certificates(&dir)) else { return };
+    let Some(python) = python("pygelf, graypy").filter(|_| dir.certificates()) else { return };
     let options = format!("--udp 0 --udp gelf@0 --tcp 0 --tcp gelf@0 --tls gelf@0 {TLS}");
     let listen = Listen::start(dir, &options, 5);
     let (udp, gelf_udp, tcp, gelf_tcp, gelf_tls) =
@@ -318,7 +298,7 @@ fn libraries_of_python_are_heard() {
 #[test]
 fn haproxy_says_whose_connection_it_is() {
     let dir = Workdir::new();
-    if !have("haproxy") || !certificates(&dir) {
+    if !have("haproxy") || !dir.certificates() {
         return;
     }
     let (tcp, tls) = (free_port(), free_port());
@@ -389,7 +369,7 @@ fn haproxy_says_whose_connection_it_is() {
 #[test]
 fn clients_show_certificates_and_files_are_read_again() {
     let dir = Workdir::new();
-    if !certificates(&dir) {
+    if !dir.certificates() {
         return;
     }
     let s_client = |port: u16, options: &str, text: &str| {
@@ -409,8 +389,8 @@ fn clients_show_certificates_and_files_are_read_again() {
     assert_eq!(field(&message, "tls_peer").as_deref(), Some("CN=web1,O=Example"));
     // Another certificate of the server's, and then one that can't be read.
     for command in [
-        "req -newkey rsa:2048 -nodes -keyout server.key -out new.csr -subj /CN=renewed",
-        "x509 -req -in new.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
+        "req -newkey rsa:2048 -nodes -keyout key.pem -out new.csr -subj /CN=renewed",
+        "x509 -req -in new.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem",
     ] {
         listen.dir.sh(&format!("openssl {command} 2>/dev/null")).ok();
     }
@@ -421,15 +401,15 @@ fn clients_show_certificates_and_files_are_read_again() {
         listen.dir.sh(&format!("{connect} | openssl x509 -noout -subject")).text().to_string()
     };
     assert!(subject(&listen).contains("renewed"));
-    listen.dir.write("server.pem", "nonsense");
+    listen.dir.write("cert.pem", "nonsense");
     listen.process.signal("-HUP");
     let line = listen.process.stderr_line();
-    assert!(line.contains("server.pem") && line.contains("what was read before stays"), "{line}");
+    assert!(line.contains("cert.pem") && line.contains("what was read before stays"), "{line}");
     assert!(subject(&listen).contains("renewed"));
     let (stats, _, dir) = listen.stop();
     assert!(stats["handshakes_failed"].as_u64().unwrap() >= 2, "{stats}");
 
-    certificates(&dir);
+    dir.certificates();
     let listen = Listen::start(dir, &format!("--tls 0 {TLS} --client-ca ca.pem --client-cert-optional"), 1);
     listen.dir.sh(&s_client(listen.ports[0], "", "nobody"));
     eventually("it has come", || listen.payloads().contains(&"nobody".to_string()));
@@ -648,7 +628,7 @@ fn honest(listen: &Listen, number: &mut u32) {
 #[test]
 fn attacks_cost_little_and_honest_senders_are_heard() {
     let dir = Workdir::new();
-    if !certificates(&dir) {
+    if !dir.certificates() {
         return;
     }
     let listen = Listen::start(

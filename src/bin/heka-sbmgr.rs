@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use heka::control::{Action, Settings, put_load, put_unload};
+use heka::control::{Action, ControlArgs, Settings, put_load, put_unload};
 use heka::pipeline::{self, Exit, Failure, describe};
 
 const EXAMPLES: &str = "\
@@ -33,10 +33,6 @@ struct Args {
     #[arg(long, value_name = "FILE", default_value = "sbmgr.toml")]
     config: PathBuf,
 
-    /// What is to be done
-    #[arg(long, value_enum, default_value = "load")]
-    action: Action,
-
     /// Script of the filter to load
     #[arg(long, value_name = "FILE", default_value = "xyz.lua")]
     script: PathBuf,
@@ -49,13 +45,8 @@ struct Args {
     #[arg(long, value_name = "NAME", default_value = "filter")]
     filtername: String,
 
-    /// File of the signer's key, if --config has none; else the environment variable HEKA_SIGNER_KEY
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-
-    /// Write the message to standard output instead of sending it
-    #[arg(long)]
-    stdout: bool,
+    #[command(flatten)]
+    control: ControlArgs,
 }
 
 fn main() -> ExitCode {
@@ -63,9 +54,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
-    let settings = Settings::load(&args.config, args.key_file.as_deref())?;
+    let settings = Settings::load(&args.config, args.control.key_file.as_deref())?;
     let mut message = Vec::new();
-    match args.action {
+    match args.control.action {
         Action::Load => {
             let script = std::fs::read(&args.script)
                 .map_err(|error| Failure::usage(format!("{}: {}", args.script.display(), describe(&error))))?;
@@ -77,6 +68,6 @@ fn run(args: Args) -> Result<Exit, Failure> {
     }
     let mut frame = Vec::new();
     settings.put_frame(&mut frame, &message);
-    settings.hand_over(&frame, args.stdout)?;
+    settings.hand_over(&frame, args.control.stdout)?;
     Ok(Exit::Success)
 }

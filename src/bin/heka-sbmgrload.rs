@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use heka::control::{Action, COUNTER_SCRIPT, Settings, counter_config, counter_name, put_load, put_unload};
+use heka::control::{
+    Action, COUNTER_SCRIPT, ControlArgs, Settings, counter_config, counter_name, put_load, put_unload,
+};
 use heka::pipeline::{self, Exit, Failure};
 
 const EXAMPLES: &str = "\
@@ -23,21 +25,12 @@ struct Args {
     #[arg(long, value_name = "FILE", default_value = "sbmgrload.toml")]
     config: PathBuf,
 
-    /// What is to be done
-    #[arg(long, value_enum, default_value = "load")]
-    action: Action,
-
     /// How many filters
     #[arg(long, value_name = "N", default_value_t = 1)]
     num: u32,
 
-    /// File of the signer's key, if --config has none; else the environment variable HEKA_SIGNER_KEY
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-
-    /// Write the messages to standard output instead of sending them
-    #[arg(long)]
-    stdout: bool,
+    #[command(flatten)]
+    control: ControlArgs,
 }
 
 fn main() -> ExitCode {
@@ -45,16 +38,16 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
-    let settings = Settings::load(&args.config, args.key_file.as_deref())?;
+    let settings = Settings::load(&args.config, args.control.key_file.as_deref())?;
     let (mut message, mut frames) = (Vec::new(), Vec::new());
     for number in 0..args.num {
         message.clear();
-        match args.action {
+        match args.control.action {
             Action::Load => put_load(&mut message, COUNTER_SCRIPT.as_bytes(), counter_config(number).as_bytes()),
             Action::Unload => put_unload(&mut message, counter_name(number).as_bytes()),
         }
         settings.put_frame(&mut frames, &message);
     }
-    settings.hand_over(&frames, args.stdout)?;
+    settings.hand_over(&frames, args.control.stdout)?;
     Ok(Exit::Success)
 }

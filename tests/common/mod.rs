@@ -113,6 +113,30 @@ impl Workdir {
         Background { child: command.spawn().unwrap() }
     }
 
+    /// Makes an authority, ca.pem, and two certificates that come from it: a server's, cert.pem with key.pem, and
+    /// client.pem with client.key of CN=web1. False where openssl is missing.
+    pub fn certificates(&self) -> bool {
+        if !have("openssl") {
+            return false;
+        }
+        self.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n");
+        let mut commands = vec![
+            "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority".to_string(),
+        ];
+        for (certificate, key, subject) in
+            [("cert.pem", "key.pem", "/CN=localhost"), ("client.pem", "client.key", "/O=Example/CN=web1")]
+        {
+            commands.push(format!("req -newkey rsa:2048 -nodes -keyout {key} -out request.pem -subj {subject}"));
+            commands.push(format!(
+                "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out {certificate}"
+            ));
+        }
+        for command in commands {
+            self.sh(&format!("openssl {command} 2>/dev/null")).ok();
+        }
+        true
+    }
+
     /// Starts `heka-listen --hec` writing to a file; answers its port.
     pub fn listen(&self, options: &str, out: &str) -> (Background, u16) {
         self.write("token", "s3cret\n");

@@ -5,4 +5,4 @@ mod send;
 mod settings;
 
 pub use message::{Action, COUNTER_SCRIPT, counter_config, counter_name, put_load, put_unload};
-pub use settings::{Settings, TlsClient};
+pub use settings::{ControlArgs, Settings, TlsClient};

@@ -1,6 +1,6 @@
 //! The configuration of heka-sbmgr: where to, signed by whom, with what certificates.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
+use super::message::Action;
 use super::send::deliver;
 use crate::pipeline::{Failure, Output, read_secret, read_toml, report};
 use crate::sink::syslog::{SYSTEM_AUTHORITIES, authorities};
@@ -33,6 +34,22 @@ const CIPHERS: [&str; 13] = [
     "ECDHE_RSA_WITH_AES_128_GCM_SHA256",
     "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
 ];
+
+/// What heka-sbmgr and heka-sbmgrload have in common.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ControlArgs {
+    /// What is to be done
+    #[arg(long, value_enum, default_value = "load")]
+    pub action: Action,
+
+    /// File of the signer's key, if --config has none; else the environment variable HEKA_SIGNER_KEY
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+
+    /// Write what is made to standard output instead of sending it
+    #[arg(long)]
+    pub stdout: bool,
+}
 
 /// How TLS connections are made.
 pub struct TlsClient {

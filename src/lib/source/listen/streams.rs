@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -41,66 +41,24 @@ thread_local! {
 impl Listener {
     /// Takes TCP connections until `stop` is told; then those that are open are read to the end of what has arrived.
     pub async fn serve_tcp(self: Arc<Listener>, listener: TcpListener, stop: watch::Receiver<bool>) {
-        let mut connections = JoinSet::new();
-        let mut stopped = stop.clone();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = told(&mut stopped) => break,
-            };
-            while connections.try_join_next().is_some() {}
-            match accepted {
-                Ok((stream, peer)) => self.admit(&mut connections, stream, peer.ip(), &stop),
-                // Out of descriptors, for one: pause instead of spinning.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        let admit = |connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr| {
+            let peer = peer.ip().to_canonical();
+            if let Some(connection) = self.service.admit(Some(peer)) {
+                connections.spawn(self.clone().tcp(stream, peer, connection, stop.clone()));
             }
-        }
-        // Whoever has connected and not been accepted yet believes that it is heard.
-        while let Ok(Ok((stream, peer))) = timeout(Duration::ZERO, listener.accept()).await {
-            self.admit(&mut connections, stream, peer.ip(), &stop);
-        }
-        drop(listener);
-        while connections.join_next().await.is_some() {}
-    }
-
-    fn admit(
-        self: &Arc<Listener>,
-        connections: &mut JoinSet<()>,
-        stream: TcpStream,
-        peer: IpAddr,
-        stop: &watch::Receiver<bool>,
-    ) {
-        if let Some(connection) = self.service.admit(Some(peer.to_canonical())) {
-            connections.spawn(self.clone().tcp(stream, peer.to_canonical(), connection, stop.clone()));
-        }
+        };
+        serve(|context| listener.poll_accept(context), admit, stop.clone()).await;
     }
 
     /// Takes connections of a Unix socket, like [`Listener::serve_tcp`].
     pub async fn serve_unix(self: Arc<Listener>, listener: UnixListener, stop: watch::Receiver<bool>) {
-        let mut connections = JoinSet::new();
-        let mut stopped = stop.clone();
-        let admit = |connections: &mut JoinSet<()>, stream| {
+        let admit = |connections: &mut JoinSet<()>, stream: UnixStream, _| {
             if let Some(connection) = self.service.admit(None) {
                 let origin = Origin::new(&self.name, None, None);
                 connections.spawn(self.clone().stream(stream, origin, connection, stop.clone()));
             }
         };
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = told(&mut stopped) => break,
-            };
-            while connections.try_join_next().is_some() {}
-            match accepted {
-                Ok((stream, _)) => admit(&mut connections, stream),
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
-        }
-        while let Ok(Ok((stream, _))) = timeout(Duration::ZERO, listener.accept()).await {
-            admit(&mut connections, stream);
-        }
-        drop(listener);
-        while connections.join_next().await.is_some() {}
+        serve(|context| listener.poll_accept(context), admit, stop.clone()).await;
     }
 
     async fn tcp(
@@ -215,6 +173,32 @@ impl Listener {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Accepts until `stop` is told, and then who has connected already; waits for all that `admit` has begun.
+async fn serve<S, A>(
+    accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<(S, A)>>,
+    admit: impl Fn(&mut JoinSet<()>, S, A),
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = poll_fn(&accept) => accepted,
+            () = told(&mut stop) => break,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, peer)) => admit(&mut connections, stream, peer),
+            // Out of descriptors, for one: pause instead of spinning.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+    // Whoever has connected and not been accepted yet believes that it is heard.
+    while let Ok(Ok((stream, peer))) = timeout(Duration::ZERO, poll_fn(&accept)).await {
+        admit(&mut connections, stream, peer);
+    }
+    while connections.join_next().await.is_some() {}
 }
 
 /// Reads once, into the block that all share.
