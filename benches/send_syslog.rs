@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 
 /// Datagrams of one system call.
-const BATCH: usize = 32;
+const BATCH: usize = 64;
+/// Messages that are made beforehand and sent in turn: what is measured is the receiver.
+const DIFFERENT: u64 = 64 * 500;
 
 fn message(number: u64) -> String {
     format!(
@@ -52,9 +54,11 @@ fn main() {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
         socket.connect(address).expect("connect");
         let mut headers = MultiHeaders::<()>::preallocate(BATCH, None);
+        let texts: Vec<String> = (0..DIFFERENT).map(message).collect();
         let mut next = 0;
         while next < count {
-            let texts: Vec<String> = (next..(next + BATCH as u64).min(count)).map(message).collect();
+            let place = (next % DIFFERENT) as usize;
+            let texts = &texts[place..place + BATCH.min((count - next) as usize)];
             let slices: Vec<[IoSlice<'_>; 1]> = texts.iter().map(|text| [IoSlice::new(text.as_bytes())]).collect();
             let addresses = vec![None; slices.len()];
             let sent = sendmmsg(socket.as_raw_fd(), &mut headers, &slices, &addresses, [], MsgFlags::empty());

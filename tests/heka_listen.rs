@@ -727,6 +727,22 @@ fn silent_connections_are_closed() {
 }
 
 #[test]
+fn a_thousand_connections_are_served_at_once() {
+    let dir = Workdir::new();
+    let mut process = dir.start(
+        "ulimit -Sn 100; exec heka-listen --address 127.0.0.1 --tcp 0 --max-connections-per-address 2000 >> out",
+    );
+    let port: u16 = process.stderr_line().rsplit(':').next().unwrap().trim().parse().unwrap();
+    let mut streams: Vec<TcpStream> = (0..1000).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    for round in 0..3 {
+        for (number, stream) in streams.iter_mut().enumerate() {
+            stream.write_all(format!("<13>{round} of {number}\n").as_bytes()).unwrap();
+        }
+    }
+    eventually("all have come", || payloads(&dir.read("out")).len() == 3000);
+}
+
+#[test]
 fn ipv6_and_ipv4_side_by_side() {
     if UdpSocket::bind("[::1]:0").is_err() {
         println!("skipped: no IPv6");

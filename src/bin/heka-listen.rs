@@ -228,6 +228,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let tls = files.map(Tls::load).transpose()?;
     let keys = args.signers.as_deref().map(pipeline::load_keys).transpose()?;
 
+    pipeline::raise_file_limit();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let stop = Arc::new(stop);
     let failed = stop.clone();

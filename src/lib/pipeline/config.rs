@@ -11,6 +11,13 @@ pub fn hostname() -> Vec<u8> {
     rustix::system::uname().nodename().to_bytes().to_vec()
 }
 
+/// Followed files and connections are open files: as many as the system allows.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
 /// Reads a text file; errors name it.
 pub fn read_text(path: &Path) -> Result<String, Failure> {
     let bytes =

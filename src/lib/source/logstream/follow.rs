@@ -20,7 +20,8 @@ use super::series::{Look, Moving, Read, SOON, STDIN, Series, Shape};
 use super::splitter::Tail;
 use super::tree::Tree;
 use crate::pipeline::{
-    COMMIT_EVERY, Checkpoint, Failure, Output, Progress, Signals, Stats, describe, report, report_once,
+    COMMIT_EVERY, Checkpoint, Failure, Output, Progress, Signals, Stats, describe, raise_file_limit, report,
+    report_once,
 };
 use crate::source::watch::{Changed, LOOK, Watch};
 
@@ -560,13 +561,6 @@ impl Follower {
         }
         Ok(changed != Changed::Stop)
     }
-}
-
-/// A followed file is an open file: as many as the system allows.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// Whether the operand is standard input.
