@@ -9,7 +9,7 @@ payload\t'Payloads, a line each'"
 complete -c heka-firehose -l compression -d 'How records are compressed' -r -f -a "gzip\t''
 none\t''"
 complete -c heka-firehose -l compression-level -d '1 is fast, 9 is small' -r
-complete -c heka-firehose -l log-group -d 'logGroup of records, such as web/%{Hostname} or %{Fields[app]} [default: the Type]' -r
+complete -c heka-firehose -l log-group -d 'logGroup of records, such as web/%{Hostname} or %{Fields[app]} [default: the Type; syslog_message and gelf_message for what heka-listen makes]' -r
 complete -c heka-firehose -l owner -d 'The account\'s number in records [default: AWS STS is asked for it]' -r
 complete -c heka-firehose -l buffer-bytes -d 'Make records when so much is collected' -r
 complete -c heka-firehose -l buffer-age -d '… or when a message has waited so long' -r

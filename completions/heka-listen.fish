@@ -23,6 +23,7 @@ complete -c heka-listen -l max-message -d 'Longest message; what is longer is cu
 complete -c heka-listen -l max-connections -d 'Connections at a time' -r
 complete -c heka-listen -l max-connections-per-address -d 'Connections of one address at a time' -r
 complete -c heka-listen -l idle -d 'Close connections that send nothing for so long; 0 is never' -r
+complete -c heka-listen -l complete-within -d 'Close connections whose message is not whole so long after its first byte' -r
 complete -c heka-listen -l receive-buffer -d 'Buffer that the kernel is asked for, for each UDP socket; how large it allows is printed' -r
 complete -c heka-listen -l max-queue-bytes -d 'Let senders wait while so many bytes are to be written' -r
 complete -c heka-listen -l gelf -d 'GELF where no protocol is named, instead of syslog'

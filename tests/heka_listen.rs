@@ -727,6 +727,27 @@ fn silent_connections_are_closed() {
 }
 
 #[test]
+fn a_message_has_its_time_from_its_first_byte() {
+    let listen = Listen::new("--tcp 0 --complete-within 1", 1);
+    let mut slow = listen.tcp(0);
+    // However long it was silent before.
+    std::thread::sleep(Duration::from_millis(1500));
+    slow.write_all(b"<13>in two ").unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    slow.write_all(b"parts\n").unwrap();
+    assert_eq!(payload(&listen.wait(1)[0]), "in two parts");
+    // One byte now and then is not enough.
+    let begun = Instant::now();
+    while slow.write_all(b"x").is_ok() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!((1..10).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    listen.wait(2);
+    let (stats, _, _) = listen.stop();
+    assert_eq!(stats["connections_timed_out"], 1);
+}
+
+#[test]
 fn a_thousand_connections_are_served_at_once() {
     let dir = Workdir::new();
     let mut process = dir.start(

@@ -65,7 +65,8 @@ struct Args {
     #[arg(long, value_name = "LEVEL", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=9))]
     compression_level: u32,
 
-    /// logGroup of records, such as web/%{Hostname} or %{Fields[app]} [default: the Type]
+    /// logGroup of records, such as web/%{Hostname} or %{Fields[app]} [default: the Type; syslog_message
+    /// and gelf_message for what heka-listen makes]
     #[arg(long, value_name = "TEMPLATE", value_parser = Interpolation::parse)]
     log_group: Option<Interpolation>,
 

@@ -169,6 +169,10 @@ struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = parse_seconds, help_heading = "Limits")]
     idle: Duration,
 
+    /// Close connections whose message is not whole so long after its first byte
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, help_heading = "Limits")]
+    complete_within: Duration,
+
     /// Buffer that the kernel is asked for, for each UDP socket; how large it allows is printed
     #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size, help_heading = "Limits")]
     receive_buffer: usize,
@@ -244,6 +248,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         max_connections: args.max_connections,
         max_connections_per_address: args.max_connections_per_address,
         idle: args.idle,
+        whole_within: args.complete_within,
         gelf_line: args.gelf_lf,
         proxy_from: args.proxy_from,
     };

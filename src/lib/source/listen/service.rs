@@ -39,6 +39,8 @@ pub struct Limits {
     pub max_connections_per_address: usize,
     /// A connection that sends nothing for so long is closed; zero for never.
     pub idle: Duration,
+    /// A message has to be whole so long after its first byte.
+    pub whole_within: Duration,
     /// GELF over connections may end with a line's end, too.
     pub gelf_line: bool,
     /// Who may send headers of the PROXY protocol.

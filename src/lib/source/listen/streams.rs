@@ -25,8 +25,6 @@ use super::told;
 
 /// What a connection gives at a time, so that none keeps others waiting.
 const BLOCK: usize = 64 * 1024;
-/// A message has to be whole so long after its first byte.
-const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const PROXY_WITHIN: Duration = Duration::from_secs(5);
 /// When a stop is asked for, what has arrived is read for so long at most, or until nothing comes for a moment.
@@ -120,7 +118,7 @@ impl Listener {
             let now = Instant::now();
             let idle = Some(service.limits.idle).filter(|idle| !idle.is_zero()).map(|idle| now + idle);
             let patience = match until {
-                None => [idle, since.map(|since| since + WHOLE_WITHIN)].into_iter().flatten().min(),
+                None => [idle, since.map(|since| since + service.limits.whole_within)].into_iter().flatten().min(),
                 Some(until) => Some(until).map(|until: Instant| until.min(now + MOMENT)),
             };
             // Years from now is never.
@@ -142,6 +140,7 @@ impl Listener {
             let mut ended = true;
             match read {
                 Ok(Ok(1..)) => {
+                    let now = Instant::now();
                     ended = until.is_some_and(|until| until < now);
                     since = if splitter.pending() == 0 { None } else { since.filter(|_| messages == 0).or(Some(now)) };
                 }
@@ -163,8 +162,8 @@ impl Listener {
                 if !self.writer.submit(std::mem::take(&mut frames), messages, || {}).await {
                     return;
                 }
-                // While nothing is read, no message can get whole.
-                since = since.map(|since| since.max(Instant::now() - WHOLE_WITHIN / 2));
+                // While what was read is handed over, no message can get whole.
+                since = since.map(|_| Instant::now());
             }
             if ended {
                 return;
