@@ -23,7 +23,7 @@ _heka__sbmgr() {
 
     case "${cmd}" in
         heka__sbmgr)
-            opts="-h -V --config --action --script --scriptconfig --filtername --key-file --stdout --help --version"
+            opts="-h -V --config --script --scriptconfig --filtername --action --key-file --stdout --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -31,10 +31,6 @@ _heka__sbmgr() {
             case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --action)
-                    COMPREPLY=($(compgen -W "load unload" -- "${cur}"))
                     return 0
                     ;;
                 --script)
@@ -47,6 +43,10 @@ _heka__sbmgr() {
                     ;;
                 --filtername)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --action)
+                    COMPREPLY=($(compgen -W "load unload" -- "${cur}"))
                     return 0
                     ;;
                 --key-file)

@@ -23,7 +23,7 @@ _heka__sbmgrload() {
 
     case "${cmd}" in
         heka__sbmgrload)
-            opts="-h -V --config --action --num --key-file --stdout --help --version"
+            opts="-h -V --config --num --action --key-file --stdout --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -33,12 +33,12 @@ _heka__sbmgrload() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --action)
-                    COMPREPLY=($(compgen -W "load unload" -- "${cur}"))
-                    return 0
-                    ;;
                 --num)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --action)
+                    COMPREPLY=($(compgen -W "load unload" -- "${cur}"))
                     return 0
                     ;;
                 --key-file)
