@@ -19,9 +19,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # syslog-ng and rsyslog exclude each other as installed packages: it is unpacked, with its libraries installed.
 if [ ! -x target/syslog-ng/usr/sbin/syslog-ng ]; then
+    libraries=
     for library in $(apt-cache depends syslog-ng-core | awk '$1 == "Depends:" && $2 ~ /^lib/ { print $2 }'); do
-        dpkg -s "$library" >/dev/null 2>&1 || sh tests/need.sh "no-library=$library"
+        dpkg -s "$library" >/dev/null 2>&1 || libraries="$libraries no-library=$library"
     done
+    # shellcheck disable=SC2086
+    sh tests/need.sh $libraries
     here=$PWD
     (cd "$work" && apt-get download -qq syslog-ng-core 2>/dev/null && dpkg -x syslog-ng-core_*.deb "$here/target/syslog-ng")
 fi
