@@ -35,6 +35,9 @@ Examples:
     heka-listen --hec 127.0.0.1:8088 --token-file token | heka-cat
     curl http://127.0.0.1:8088/services/collector/event -H \"Authorization: Splunk $(cat token)\" -d '{\"event\":\"hello\"}'
 
+A HEC request that names a channel gets an ack id, which turns true when its messages have been written to standard
+output; one without a channel is answered when they have been.
+
 SIGHUP reads certificates and signers again. SIGTERM ends: what has arrived is written first.";
 
 /// Receive messages from the network: syslog, GELF, Heka streams, Splunk's HEC
@@ -233,6 +236,8 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let keys = args.signers.as_deref().map(pipeline::load_keys).transpose()?;
 
     pipeline::raise_file_limit();
+    // Before anybody is told where to send: a stop that comes then must drain, too.
+    let _ = Signals::get();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let stop = Arc::new(stop);
     let failed = stop.clone();
