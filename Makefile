@@ -19,6 +19,7 @@ bench:
 	bash benches/ratios.sh
 	bash benches/lpeg.sh
 	bash benches/filters.sh
+	bash benches/manage.sh
 	bash benches/logstreams.sh
 	bash benches/firehose.sh
 	bash benches/listen.sh

@@ -1,59 +1,19 @@
 //! heka-inject, heka-sbmgr and heka-sbmgrload: what they make, and what a listener that checks signatures takes of it.
 
 mod common;
+#[path = "common/tutorial.rs"]
+mod tutorial;
 
 use std::time::Duration;
 
 use common::{Background, Workdir, eventually, field, frames, messages};
 use heka::message::schema::Message;
 use heka::stream::Frame;
-
-/// The files of the tutorial in Heka's documentation.
-fn tutorial() -> Workdir {
-    let dir = Workdir::new();
-    dir.write("example.lua", include_str!("scripts/tutorial/example.lua"));
-    dir.write(
-        "example.toml",
-        r#"[Example]
-type = "SandboxFilter"
-message_matcher = "Type == 'Widget'"
-ticker_interval = 60
-script_type = "lua"
-filename = ""
-preserve_data = false
-"#,
-    );
-    dir.write(
-        "signers.toml",
-        r#"[TCP:5565]
-type = "TcpInput"
-address = ":5565"
-    [TCP:5565.signer.PlatformDevs_0]
-    hmac_key = "Old Platform devs signing key"
-    [TCP:5565.signer.PlatformDevs_1]
-    hmac_key = "Platform devs signing key"
-"#,
-    );
-    dir
-}
-
-/// PlatformDevs.toml, for a server at that port.
-fn sbmgr(dir: &Workdir, port: u16, version: u32, key: &str, rest: &str) {
-    dir.write(
-        "PlatformDevs.toml",
-        format!(
-            "ip_address = \":{port}\"\n{rest}\n[signer]\n name = \"PlatformDevs\"\n hmac_hash = \"md5\"\n {key}\n version = {version}\n"
-        ),
-    );
-}
-
-const KEY: &str = "hmac_key = \"Platform devs signing key\"";
-const LOAD: &str = "heka-sbmgr -action=load -config=PlatformDevs.toml -script=example.lua -scriptconfig=example.toml";
-const UNLOAD: &str = "heka-sbmgr -action=unload -config=PlatformDevs.toml -filtername=Example";
+use tutorial::{KEY, LOAD, UNLOAD, sbmgr, tutorial};
 
 fn listen(dir: &Workdir, options: &str) -> (Background, u16) {
-    let mut server = dir
-        .start(&format!("exec heka-listen --address 127.0.0.1 --heka {options} --signers signers.toml --stats > out"));
+    let mut server =
+        dir.start(&format!("exec heka-listen --address 127.0.0.1 --heka {options} --signers hekad.toml --stats > out"));
     let line = server.stderr_line();
     let port = line.rsplit(':').next().and_then(|port| port.trim().parse().ok());
     (server, port.unwrap_or_else(|| panic!("no port in {line:?}")))

@@ -5,40 +5,56 @@ use std::sync::atomic::AtomicU64;
 use super::{Expr, Test, Variable};
 use crate::message::{MessageView, Value, uuid};
 
+/// What a message has for a variable.
+#[derive(Clone, Copy)]
+pub(super) enum Found<'m> {
+    Text(Option<&'m [u8]>),
+    Uuid(&'m [u8]),
+    Integer(i64),
+    Pid(Option<i32>),
+    Field(Option<Value<'m>>),
+}
+
 #[inline]
-pub(super) fn eval(expr: &Expr, message: &MessageView<'_>, overruns: &AtomicU64) -> bool {
+pub(super) fn find<'m>(variable: &Variable, message: &MessageView<'m>) -> Found<'m> {
+    match variable {
+        Variable::Text(header) => Found::Text(message.text(*header)),
+        Variable::Uuid => Found::Uuid(message.uuid()),
+        Variable::Timestamp => Found::Integer(message.timestamp()),
+        Variable::Severity => Found::Integer(message.severity().unwrap_or(7) as i64),
+        Variable::Pid => Found::Pid(message.pid()),
+        Variable::Field { name, instance, element } => {
+            Found::Field(message.field(name, *instance).and_then(|field| field.values().nth(*element)))
+        }
+    }
+}
+
+#[inline]
+pub(super) fn eval<'m, V>(expr: &Expr<V>, find: &impl Fn(&V) -> Found<'m>, overruns: &AtomicU64) -> bool {
     match expr {
         Expr::Constant(value) => *value,
-        Expr::And(parts) => parts.iter().all(|part| eval(part, message, overruns)),
-        Expr::Or(parts) => parts.iter().any(|part| eval(part, message, overruns)),
-        Expr::Test(variable, test) => match variable {
-            Variable::Text(header) => match test {
-                Test::Present(wanted) => message.text(*header).is_some() == *wanted,
-                // An absent header counts as the empty string.
-                _ => text(test, message.text(*header).unwrap_or_default(), overruns),
-            },
-            Variable::Uuid => {
-                let raw = message.uuid();
-                match (test, uuid::format(raw)) {
-                    // 16 bytes can't be the text form: they mean the uuid itself, as in lua_sandbox.
-                    (Test::Text(relation, wanted), _) if wanted.len() == 16 => {
-                        relation.holds(Some(raw.cmp(&wanted[..])))
-                    }
-                    (_, Some(form)) => text(test, &form, overruns),
-                    (_, None) => text(test, b"", overruns),
-                }
-            }
-            Variable::Timestamp => integer(test, message.timestamp()),
-            Variable::Severity => integer(test, message.severity().unwrap_or(7) as i64),
-            Variable::Pid => match test {
-                Test::Present(wanted) => message.pid().is_some() == *wanted,
-                _ => integer(test, message.pid().unwrap_or(0) as i64),
-            },
-            Variable::Field { name, instance, element } => {
-                let value = message.field(name, *instance).and_then(|field| field.values().nth(*element));
-                field(test, value, overruns)
-            }
+        Expr::And(parts) => parts.iter().all(|part| eval(part, find, overruns)),
+        Expr::Or(parts) => parts.iter().any(|part| eval(part, find, overruns)),
+        Expr::Test(variable, test) => holds(test, find(variable), overruns),
+    }
+}
+
+#[inline]
+fn holds(test: &Test, found: Found<'_>, overruns: &AtomicU64) -> bool {
+    match (found, test) {
+        (Found::Text(value), Test::Present(wanted)) => value.is_some() == *wanted,
+        // An absent header counts as the empty string.
+        (Found::Text(value), _) => text(test, value.unwrap_or_default(), overruns),
+        (Found::Uuid(raw), _) => match (test, uuid::format(raw)) {
+            // 16 bytes can't be the text form: they mean the uuid itself, as in lua_sandbox.
+            (Test::Text(relation, wanted), _) if wanted.len() == 16 => relation.holds(Some(raw.cmp(&wanted[..]))),
+            (_, Some(form)) => text(test, &form, overruns),
+            (_, None) => text(test, b"", overruns),
         },
+        (Found::Integer(value), _) => integer(test, value),
+        (Found::Pid(value), Test::Present(wanted)) => value.is_some() == *wanted,
+        (Found::Pid(value), _) => integer(test, value.unwrap_or(0) as i64),
+        (Found::Field(value), _) => field(test, value, overruns),
     }
 }
 

@@ -8,6 +8,9 @@ mod eval;
 mod lua_pattern;
 mod parse;
 mod pattern;
+mod set;
+
+pub use set::MatcherSet;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,7 +31,7 @@ impl Matcher {
 
     #[inline]
     pub fn matches(&self, message: &MessageView<'_>) -> bool {
-        eval::eval(&self.expr, message, &self.overruns)
+        eval::eval(&self.expr, &|variable| eval::find(variable, message), &self.overruns)
     }
 
     /// How often a Lua pattern was given up for its cost, and so did not match.
@@ -53,15 +56,16 @@ impl std::fmt::Display for MatchError {
 
 impl std::error::Error for MatchError {}
 
+/// `V`: how a variable is named; in a [`MatcherSet`] by its place in a table.
 #[derive(Debug)]
-enum Expr {
+enum Expr<V = Variable> {
     Constant(bool),
-    And(Vec<Expr>),
-    Or(Vec<Expr>),
-    Test(Variable, Test),
+    And(Vec<Expr<V>>),
+    Or(Vec<Expr<V>>),
+    Test(V, Test),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Variable {
     Uuid,
     Text(TextHeader),

@@ -22,7 +22,7 @@ impl Span {
 }
 
 /// A header that holds text. The discriminants are places in [`Index`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TextHeader {
     Type,
     Logger,

@@ -27,11 +27,18 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
 
 /// Reads a TOML file; errors name it and the line.
 pub fn read_toml(path: &Path) -> Result<toml::Table, Failure> {
-    let text = read_text(path)?;
+    parse_toml(&read_text(path)?).map_err(|error| Failure::usage(format!("{}:{error}", path.display())))
+}
+
+/// Reads TOML, with the names of sections that hekad took without quotes.
+///
+/// # Errors
+/// `LINE: what is wrong there`.
+pub fn parse_toml(text: &str) -> Result<toml::Table, String> {
     let parsed: Result<toml::Table, _> = text.parse();
-    parsed.or_else(|error| with_quoted_sections(&text).parse().map_err(|_| error)).map_err(|error: toml::de::Error| {
+    parsed.or_else(|error| with_quoted_sections(text).parse().map_err(|_| error)).map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        Failure::usage(format!("{}:{line}: {}", path.display(), error.message()))
+        format!("{line}: {}", error.message())
     })
 }
 

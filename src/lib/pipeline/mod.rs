@@ -15,8 +15,8 @@ pub use args::{
 };
 pub use checkpoint::{COMMIT_EVERY, Checkpoint, Committer, Mark, write_whole};
 pub use config::{
-    find_section, find_sections, hostname, load_keys, raise_file_limit, read_config, read_secret, read_secrets,
-    read_text, read_toml,
+    find_section, find_sections, hostname, load_keys, parse_toml, raise_file_limit, read_config, read_secret,
+    read_secrets, read_text, read_toml,
 };
 pub use input::{Operand, is_socket, open_operands};
 pub use output::{Output, describe, stdout_fd};

@@ -16,6 +16,13 @@ pub struct ScriptArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = ConfigValue::from_argument)]
     pub config: Vec<(String, ConfigValue)>,
 
+    #[command(flatten)]
+    pub host: HostArgs,
+}
+
+/// Limits and modules, which don't depend on the script.
+#[derive(Args, Clone, Debug, Default)]
+pub struct HostArgs {
     /// Where scripts and modules are looked for before those that ship; `;` separates several
     #[arg(long, value_name = "DIR", visible_alias = "lua-path")]
     pub module_directory: Vec<String>,
@@ -43,28 +50,35 @@ impl ScriptArgs {
     /// # Errors
     /// When the script is not found.
     pub fn settings(&self, script: &Path, section: &Section, kind: Kind) -> Result<Settings, Failure> {
-        let script = Script::find(script, &self.modules(section), kind)?;
+        let script = Script::find(script, &self.host.modules(section), kind)?;
         Ok(self.settings_of(script, section, kind))
     }
 
     /// The same for a script that has been read.
     pub fn settings_of(&self, script: Script, section: &Section, kind: Kind) -> Settings {
-        let default = Limits::default();
-        let limits = Limits {
-            memory: self.memory_limit.or(section.memory).unwrap_or(default.memory),
-            instructions: self.instruction_limit.or(section.instructions).unwrap_or(default.instructions),
-            output: self.output_limit.or(section.output).unwrap_or(default.output),
-        };
         let mut config = section.config.clone();
         config.extend(self.config.iter().cloned());
         let stem = script.name.strip_suffix(".lua").unwrap_or(&script.name);
         let name = section.name.as_deref().unwrap_or(stem).as_bytes().to_vec();
         let identity = Identity { kind, name, hostname: hostname(), pid: std::process::id() as i32 };
-        let modules = self.modules(section);
-        Settings { script, limits, config, modules, strict_nil: self.strict_nil, identity }
+        let (limits, modules) = (self.host.limits(section), self.host.modules(section));
+        Settings { script, limits, config, modules, strict_nil: self.host.strict_nil, identity }
+    }
+}
+
+impl HostArgs {
+    /// The command line wins over the section.
+    pub fn limits(&self, section: &Section) -> Limits {
+        let default = Limits::default();
+        Limits {
+            memory: self.memory_limit.or(section.memory).unwrap_or(default.memory),
+            instructions: self.instruction_limit.or(section.instructions).unwrap_or(default.instructions),
+            output: self.output_limit.or(section.output).unwrap_or(default.output),
+        }
     }
 
-    fn modules(&self, section: &Section) -> ModulePath {
+    /// Those of the command line come first.
+    pub fn modules(&self, section: &Section) -> ModulePath {
         let items: Vec<String> = self.module_directory.iter().chain(&section.module_directory).cloned().collect();
         ModulePath::new(&items)
     }

@@ -9,12 +9,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::clock::{Clock, Ticker};
-use super::profile::Timings;
+use super::runner::Runner;
 use super::state_file::{Cursors, StateFile};
-use super::{Outcome, Sandbox, Settings, Terminated};
+use super::{Settings, Terminated};
 use crate::matcher::Matcher;
-use crate::message::{MessageBuilder, TextHeader, now_ns, uuid};
-use crate::pipeline::{Failure, Flow, Output, Signals, Stage, Stats, report, report_once};
+use crate::pipeline::{Failure, Flow, Output, Signals, Stage, Stats, report};
 use crate::stream::{CursorRef, Frame, Frames, put_frame, put_frame_like};
 
 /// How a filter is run.
@@ -47,9 +46,7 @@ const LOOK_EVERY: u32 = 256;
 
 /// A script with its timer and its state.
 pub struct FilterStage {
-    /// None once it was terminated.
-    sandbox: Option<Sandbox>,
-    name: Vec<u8>,
+    runner: Runner,
     options: FilterOptions,
     ticker: Ticker,
     state: Option<StateFile>,
@@ -57,65 +54,42 @@ pub struct FilterStage {
     taken: Cursors,
     /// Cursors that the next injected messages carry.
     released: Cursors,
-    /// What the restored state has in it.
-    restored: Cursors,
-    /// Streams of which a message has come since the restart, where a state was restored.
-    resumed: Vec<Vec<u8>>,
+    /// The state was read from a file.
+    restored: bool,
     saved: Instant,
     changed: bool,
     until_look: u32,
-    /// Frames injected since the last save, without cursors.
-    unsaved: Vec<u8>,
     /// Injected frames wait here until the state is saved, at the end.
     held: Option<Vec<u8>>,
-    messages: u64,
-    failures: u64,
-    injected: u64,
-    process_timings: Timings,
-    timer_timings: Timings,
-    usage: super::Usage,
 }
 
 impl FilterStage {
     /// # Errors
     /// When the script can't be loaded, lacks a timer that it is to have, or its state can't be restored.
     pub fn new(settings: &Settings, options: FilterOptions) -> Result<FilterStage, Failure> {
-        let mut sandbox = Sandbox::new(settings).map_err(Failure::usage)?;
-        if !options.ticker.is_zero() && !sandbox.has_timer() {
-            let name = &settings.script.name;
-            return Err(Failure::usage(format!("{name}: timer_event() function was not found, and --ticker needs it")));
-        }
+        let mut runner = Runner::new(settings, options.ticker, options.profile as u64).map_err(Failure::usage)?;
         let mut ticker = Ticker::new(options.clock, options.ticker);
         let mut restored = Cursors::default();
-        let state = match &options.preserve {
-            None => None,
-            Some(path) => {
-                let (file, state) = StateFile::open(path, &mut sandbox)?;
-                ticker.resume(state.clock);
-                restored = state.cursors;
+        let state = match (&options.preserve, runner.sandbox()) {
+            (Some(path), Some(sandbox)) => {
+                let (file, clock) = StateFile::open(path, sandbox)?;
+                ticker.resume(clock);
+                restored = file.restored().clone();
                 Some(file)
             }
+            _ => None,
         };
         Ok(FilterStage {
-            sandbox: Some(sandbox),
-            name: settings.identity.name.clone(),
+            runner,
             ticker,
             state,
+            restored: !restored.is_empty(),
             taken: restored.clone(),
-            released: restored.clone(),
-            restored,
-            resumed: Vec::new(),
+            released: restored,
             saved: Instant::now(),
             changed: false,
             until_look: LOOK_EVERY,
-            unsaved: Vec::new(),
             held: None,
-            messages: 0,
-            failures: 0,
-            injected: 0,
-            process_timings: Timings::default(),
-            timer_timings: Timings::default(),
-            usage: super::Usage::default(),
             options,
         })
     }
@@ -123,28 +97,15 @@ impl FilterStage {
     /// Gives the script a message that it is to see.
     #[inline]
     fn process(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<(), Failure> {
-        let view = frame.view();
-        let Some(sandbox) = &mut self.sandbox else { return Ok(()) };
-        let now = self.ticker.by_messages().then(|| view.timestamp());
-        sandbox.set_injection(now, self.options.max_process_inject);
-        let begun = self.options.profile.then(Instant::now);
-        let outcome = sandbox.process(frame.message(), view.index());
-        if let Some(begun) = begun {
-            self.process_timings.add(begun.elapsed());
+        if !self.runner.runs() {
+            return Ok(());
         }
-        self.messages += 1;
+        let view = frame.view();
+        let now = self.ticker.by_messages().then(|| view.timestamp());
+        let called = self.runner.process(&view, now, self.options.max_process_inject);
         self.changed = true;
-        match outcome {
-            Ok(Outcome::Done) => self.emit(out),
-            Ok(Outcome::Rejected { words, .. }) => {
-                self.failures += 1;
-                let name = String::from_utf8_lossy(&self.name);
-                report_once("messages that the filter rejected", || match words.filter(|words| !words.is_empty()) {
-                    Some(words) => format!("{name}: {words}"),
-                    None => format!("{name}: process_message() answered with a failure"),
-                });
-                self.emit(out)
-            }
+        match called {
+            Ok(()) => self.emit(out),
             Err(Terminated(reason)) => self.terminate(reason, out),
         }
     }
@@ -158,14 +119,11 @@ impl FilterStage {
     }
 
     fn timer_event(&mut self, ns: i64, shutdown: bool, out: &mut Output) -> Result<(), Failure> {
-        let Some(sandbox) = &mut self.sandbox else { return Ok(()) };
-        let now = self.ticker.by_messages().then_some(ns);
-        sandbox.set_injection(now, self.options.max_timer_inject);
-        let begun = Instant::now();
-        let called = sandbox.timer_event(ns, shutdown);
-        if self.options.profile && sandbox.has_timer() {
-            self.timer_timings.add(begun.elapsed());
+        if !self.runner.runs() {
+            return Ok(());
         }
+        let now = self.ticker.by_messages().then_some(ns);
+        let called = self.runner.timer_event(ns, shutdown, now, self.options.max_timer_inject);
         self.changed = true;
         match called {
             Ok(()) => self.emit(out),
@@ -176,23 +134,22 @@ impl FilterStage {
     /// Writes what the last call injected.
     #[inline]
     fn emit(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let Some(sandbox) = &self.sandbox else { return Ok(()) };
-        let count = sandbox.injected().count();
+        let count = self.runner.injected().count();
         if count == 0 {
             return Ok(());
         }
-        self.injected += count as u64;
+        self.runner.injected += count as u64;
         if let Some(held) = &mut self.held {
-            sandbox.injected().for_each(|message| put_frame(held, None, message));
+            self.runner.injected().for_each(|message| put_frame(held, None, message));
             return Ok(());
         }
-        for (place, message) in sandbox.injected().enumerate() {
+        for (place, message) in self.runner.injected().enumerate() {
             // The last one stands for the call.
             let cursor = if place + 1 == count { self.released.pop() } else { None };
             let cursor = cursor.as_ref().map(|(stream, mark)| mark.cursor(stream));
             put_frame(out.buf(), cursor, message);
-            if self.state.is_some() {
-                put_frame(&mut self.unsaved, None, message);
+            if let Some(state) = &mut self.state {
+                state.add(message);
             }
         }
         out.filled()
@@ -222,22 +179,11 @@ impl FilterStage {
 
     /// The script is over: a message says so, and unless the run goes on without it an error does too.
     fn terminate(&mut self, reason: String, out: &mut Output) -> Result<(), Failure> {
-        if let Some(sandbox) = self.sandbox.take() {
-            self.usage = sandbox.usage();
-        }
         let mut message = Vec::new();
-        MessageBuilder::new(&mut message, &uuid::new_v4(), now_ns())
-            .text(TextHeader::Type, b"heka.sandbox-terminated")
-            .text(TextHeader::Logger, b"hekad")
-            .severity(7)
-            .text(TextHeader::Payload, reason.as_bytes())
-            .pid(std::process::id() as i32)
-            .text(TextHeader::Hostname, &crate::pipeline::hostname())
-            .string_field(b"plugin", &self.name, b"");
+        self.runner.terminate(&reason, &mut message);
         put_frame(out.buf(), None, &message);
         out.filled()?;
-        let name = String::from_utf8_lossy(&self.name).into_owned();
-        let mut words = format!("{name}: terminated: {reason}");
+        let mut words = format!("{}: terminated: {reason}", String::from_utf8_lossy(self.runner.name()));
         if let Some(state) = self.state.take() {
             state.move_aside();
             words.push_str(" (its state file was moved to one that ends in .terminated)");
@@ -258,17 +204,15 @@ impl FilterStage {
     }
 
     fn try_save(&mut self, out: &mut Output) -> Result<Option<String>, Failure> {
-        let (Some(state), Some(sandbox)) = (&mut self.state, &mut self.sandbox) else { return Ok(None) };
+        let (Some(state), Some(sandbox)) = (&mut self.state, self.runner.sandbox()) else { return Ok(None) };
         // What the state no longer has must be on its way.
         if self.held.is_none() {
             out.flush()?;
         }
-        let frames = [&self.unsaved[..], self.held.as_deref().unwrap_or_default()].concat();
-        match state.save(sandbox, &self.taken, self.ticker.state(), &frames) {
+        match state.save(sandbox, &self.taken, self.ticker.state(), self.held.as_deref().unwrap_or_default()) {
             Err(refused) => return Ok(Some(refused)),
             Ok(written) => written?,
         }
-        self.unsaved.clear();
         self.released = self.taken.clone();
         self.saved = Instant::now();
         self.changed = false;
@@ -279,51 +223,15 @@ impl FilterStage {
         self.state.is_some() && self.changed && self.saved.elapsed() >= self.options.save_every
     }
 
-    /// Whether a message is in the restored state already. The first one of a stream tells how far delivery had come.
+    /// Whether a message is in the restored state already; writes what has to be sent again.
     fn is_counted(&mut self, cursor: &CursorRef<'_>, out: &mut Output) -> Result<bool, Failure> {
-        let Some(sequence) = self.restored.sequence(cursor.stream) else { return Ok(false) };
-        if !self.resumed.iter().any(|stream| stream == cursor.stream) {
-            self.resumed.push(cursor.stream.to_vec());
-            let mut frames = Vec::new();
-            if let Some(state) = &mut self.state {
-                state.send_again(cursor.stream, cursor.sequence, &mut frames);
-            }
-            if !frames.is_empty() {
-                report("messages that were injected before the restart, but not delivered, are sent again");
-                self.write_kept(&frames, out)?;
-            }
+        let Some(state) = &mut self.state else { return Ok(false) };
+        let mut again = Vec::new();
+        let counted = state.is_counted(cursor, &mut again);
+        if !again.is_empty() {
+            self.write_kept(&again, out)?;
         }
-        Ok(cursor.sequence <= sequence)
-    }
-
-    /// Heka's report of the script, with percentiles, a line a field.
-    fn print_profile(&self) {
-        let usage = self.sandbox.as_ref().map_or(self.usage, Sandbox::usage);
-        let (process, timer) = (&self.process_timings, &self.timer_timings);
-        let fields: [(&str, u64, &str); 17] = [
-            ("Memory", usage.memory as u64, "B"),
-            ("MaxMemory", usage.max_memory as u64, "B"),
-            ("MaxInstructions", usage.max_instructions, "count"),
-            ("MaxOutput", usage.max_output as u64, "B"),
-            ("ProcessMessageCount", self.messages, "count"),
-            ("ProcessMessageFailures", self.failures, "count"),
-            ("InjectMessageCount", self.injected, "count"),
-            ("ProcessMessageSamples", process.count(), "count"),
-            ("TimerEventSamples", timer.count(), "count"),
-            ("ProcessMessageAvgDuration", process.mean(), "ns"),
-            ("ProcessMessageP50Duration", process.percentile(0.5), "ns"),
-            ("ProcessMessageP99Duration", process.percentile(0.99), "ns"),
-            ("ProcessMessageMaxDuration", process.max(), "ns"),
-            ("TimerEventAvgDuration", timer.mean(), "ns"),
-            ("TimerEventP50Duration", timer.percentile(0.5), "ns"),
-            ("TimerEventP99Duration", timer.percentile(0.99), "ns"),
-            ("TimerEventMaxDuration", timer.max(), "ns"),
-        ];
-        let mut text = format!("{}:\n", String::from_utf8_lossy(&self.name));
-        for (name, value, unit) in fields {
-            text.push_str(&format!("    {name:<26} {value:>12} {unit}\n"));
-        }
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+        Ok(counted)
     }
 }
 
@@ -333,7 +241,7 @@ impl Stage for FilterStage {
         let header = frame.header();
         let cursor = header.cursor();
         let counted = match &cursor {
-            Some(cursor) if !self.restored.is_empty() => self.is_counted(cursor, out)?,
+            Some(cursor) if self.restored => self.is_counted(cursor, out)?,
             _ => false,
         };
         if !counted {
@@ -376,7 +284,7 @@ impl Stage for FilterStage {
 
     fn wake_at(&self) -> Option<Instant> {
         let save = (self.state.is_some() && self.changed).then(|| self.saved + self.options.save_every);
-        let tick = self.sandbox.as_ref().and_then(|_| self.ticker.wake_at());
+        let tick = self.runner.runs().then(|| self.ticker.wake_at()).flatten();
         [save, tick].into_iter().flatten().min()
     }
 
@@ -387,7 +295,7 @@ impl Stage for FilterStage {
         }
         let wanted = if stopped { self.options.timer_on_shutdown } else { self.options.final_timer };
         // The same messages once more have no tail of their own.
-        let nothing_new = !self.restored.is_empty() && !self.changed;
+        let nothing_new = self.restored && !self.changed;
         if wanted && !nothing_new {
             let ns = self.ticker.last();
             self.timer_event(ns, true, out)?;
@@ -398,15 +306,15 @@ impl Stage for FilterStage {
             self.write_kept(&held, out)?;
         }
         if self.options.profile {
-            self.print_profile();
+            self.runner.print_profile();
         }
         Ok(())
     }
 
     fn stats(&self, stats: &mut Stats) {
-        let usage = self.sandbox.as_ref().map_or(self.usage, Sandbox::usage);
-        stats.set("messages_processed", self.messages).set("messages_rejected", self.failures);
-        stats.set("messages_out", self.injected).set("max_memory", usage.max_memory as u64);
+        let (runner, usage) = (&self.runner, self.runner.usage());
+        stats.set("messages_processed", runner.messages).set("messages_rejected", runner.failures);
+        stats.set("messages_out", runner.injected).set("max_memory", usage.max_memory as u64);
         stats.set("max_instructions", usage.max_instructions).set("max_output", usage.max_output as u64);
     }
 }

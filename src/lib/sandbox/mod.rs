@@ -22,12 +22,14 @@ mod host;
 mod inject;
 mod lpeg;
 mod lua;
+pub mod manager;
 mod native;
 mod number;
 mod preserve;
 mod profile;
 mod raw;
 mod record;
+mod runner;
 mod scripts;
 mod settings;
 mod stage;
@@ -38,7 +40,7 @@ use std::ffi::c_int;
 
 use mlua::ffi;
 
-pub use args::{ScriptArgs, named_script};
+pub use args::{HostArgs, ScriptArgs, named_script};
 pub use clock::Clock;
 pub use decoder::{Decoded, Decoder};
 pub use encoder::{Encoded, Encoder};

@@ -30,6 +30,11 @@ impl Timings {
         self.count
     }
 
+    /// How many there are, and what they took together.
+    pub fn sum(&self) -> (u64, Duration) {
+        (self.count, self.sum)
+    }
+
     /// Nanoseconds.
     pub fn mean(&self) -> u64 {
         (self.sum.as_nanos() / u128::from(self.count.max(1))) as u64

@@ -72,6 +72,9 @@ pub struct Section {
     pub timer_event_on_shutdown: bool,
     pub can_exit: Option<bool>,
     pub profile: bool,
+    /// Of a SandboxManagerFilter.
+    pub working_directory: Option<PathBuf>,
+    pub max_filters: Option<u64>,
 }
 
 /// An `[X] type = "HttpOutput"` section of a hekad.toml, with the section of its encoder.
@@ -148,7 +151,7 @@ impl Section {
         Section::from_toml(&name, section).map_err(|message| Failure::usage(format!("{path}: [{name}] {message}")))
     }
 
-    fn from_toml(name: &str, value: &toml::Value) -> Result<Section, String> {
+    pub(super) fn from_toml(name: &str, value: &toml::Value) -> Result<Section, String> {
         let number = |key: &str| match value.get(key) {
             None => Ok(None),
             Some(value) => {
@@ -182,6 +185,8 @@ impl Section {
             instructions: number("instruction_limit")?,
             output: number("output_limit")?.map(|number| number as usize),
             module_directory: text("module_directory")?,
+            working_directory: text("working_directory")?.map(PathBuf::from),
+            max_filters: number("max_filters")?,
             config: config
                 .into_iter()
                 .flatten()

@@ -20,8 +20,8 @@ use serde_json::{Value as Json, json};
 
 use super::Sandbox;
 use super::clock::TickerState;
-use crate::pipeline::{Failure, Mark, describe, write_whole};
-use crate::stream::CursorRef;
+use crate::pipeline::{Failure, Mark, describe, report_once, write_whole};
+use crate::stream::{CursorRef, put_frame};
 
 /// The cursors of several streams.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,13 +77,12 @@ const MAX_SENT: usize = 1 << 20;
 pub struct StateFile {
     path: PathBuf,
     sent: VecDeque<Sent>,
-}
-
-/// What was read.
-#[derive(Default)]
-pub struct Restored {
-    pub cursors: Cursors,
-    pub clock: TickerState,
+    /// Frames injected since the last save, without cursors.
+    unsaved: Vec<u8>,
+    /// What the restored state has in it.
+    restored: Cursors,
+    /// Streams of which a message has come since then.
+    resumed: Vec<Vec<u8>>,
 }
 
 const PREFIX: &str = "-- heka ";
@@ -93,13 +92,19 @@ impl StateFile {
     ///
     /// # Errors
     /// When it can't be read, or its statements fail.
-    pub fn open(path: &Path, sandbox: &mut Sandbox) -> Result<(StateFile, Restored), Failure> {
-        let mut file = StateFile { path: path.to_path_buf(), sent: VecDeque::new() };
-        let mut restored = Restored::default();
+    pub fn open(path: &Path, sandbox: &mut Sandbox) -> Result<(StateFile, TickerState), Failure> {
+        let mut file = StateFile {
+            path: path.to_path_buf(),
+            sent: VecDeque::new(),
+            unsaved: Vec::new(),
+            restored: Cursors::default(),
+            resumed: Vec::new(),
+        };
+        let mut clock = TickerState::default();
         let shown = path.display();
         let text = match std::fs::read(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((file, restored)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((file, clock)),
             Err(error) => return Err(Failure::failed(format!("{shown}: {}", describe(&error)))),
         };
         sandbox
@@ -113,26 +118,26 @@ impl StateFile {
             let Some((kind, json)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) else {
                 continue;
             };
-            let read = serde_json::from_str(json).ok().and_then(|json| file.read(kind, &json, &mut restored));
+            let read = serde_json::from_str(json).ok().and_then(|json| file.read(kind, &json, &mut clock));
             read.ok_or_else(|| {
                 Failure::failed(format!("{shown}: its {kind} can't be read; move the file away to start anew"))
             })?;
         }
-        Ok((file, restored))
+        Ok((file, clock))
     }
 
-    fn read(&mut self, kind: &str, json: &Json, restored: &mut Restored) -> Option<()> {
+    fn read(&mut self, kind: &str, json: &Json, clock: &mut TickerState) -> Option<()> {
         match kind {
             "cursors" => {
                 for (stream, mark) in json.as_object()? {
                     let position = STANDARD.decode(mark.get("position")?.as_str()?).ok()?;
                     let mark = Mark { sequence: mark.get("sequence")?.as_u64()?, position };
-                    restored.cursors.0.insert(stream.as_bytes().to_vec(), mark);
+                    self.restored.0.insert(stream.as_bytes().to_vec(), mark);
                 }
             }
             "clock" => {
                 let time = |name: &str| json.get(name).and_then(Json::as_i64);
-                restored.clock = TickerState { newest: time("newest"), next: time("next") };
+                *clock = TickerState { newest: time("newest"), next: time("next") };
             }
             "sent" => {
                 let cursors = json.get("cursors")?.as_object()?;
@@ -147,8 +152,38 @@ impl StateFile {
         Some(())
     }
 
-    /// Replaces the file: state, cursors and what was injected since the last time. A crash leaves the old one or the new
-    /// one.
+    /// The cursors of what the restored state has in it.
+    pub fn restored(&self) -> &Cursors {
+        &self.restored
+    }
+
+    /// Whether there was a state.
+    pub fn is_restored(&self) -> bool {
+        !self.restored.is_empty()
+    }
+
+    /// Takes note of an injected message.
+    pub fn add(&mut self, message: &[u8]) {
+        put_frame(&mut self.unsaved, None, message);
+    }
+
+    /// Whether a message is in the restored state already. The first one of a stream tells how far delivery had come:
+    /// what was injected before the restart, but not delivered, is appended to `again`, framed.
+    pub fn is_counted(&mut self, cursor: &CursorRef<'_>, again: &mut Vec<u8>) -> bool {
+        let Some(sequence) = self.restored.sequence(cursor.stream) else { return false };
+        if !self.resumed.iter().any(|stream| stream == cursor.stream) {
+            self.resumed.push(cursor.stream.to_vec());
+            self.send_again(cursor.stream, cursor.sequence, again);
+            if !again.is_empty() {
+                let text = "messages that were injected before the restart, but not delivered, are sent again";
+                report_once(text, || text.into());
+            }
+        }
+        cursor.sequence <= sequence
+    }
+
+    /// Replaces the file: state, cursors and what was injected since the last time, with the frames that are `held` until
+    /// then. A crash leaves the old one or the new one.
     ///
     /// # Errors
     /// The outer one: a value can't be kept. The inner one: the file can't be written.
@@ -157,14 +192,16 @@ impl StateFile {
         sandbox: &mut Sandbox,
         cursors: &Cursors,
         clock: TickerState,
-        frames: &[u8],
+        held: &[u8],
     ) -> Result<Result<(), Failure>, String> {
         let mut text = sandbox.save_state()?;
+        let mut frames = std::mem::take(&mut self.unsaved);
+        frames.extend_from_slice(held);
         let mut line = |kind: &str, json: Json| text.extend_from_slice(format!("{PREFIX}{kind} {json}\n").as_bytes());
         let name = |stream: &[u8]| String::from_utf8_lossy(stream).into_owned();
         if !frames.is_empty() && !cursors.is_empty() {
             let cursors = cursors.streams().map(|(stream, sequence)| (stream.to_vec(), sequence)).collect();
-            self.sent.push_back(Sent { cursors, frames: frames.to_vec() });
+            self.sent.push_back(Sent { cursors, frames });
             let mut total: usize = self.sent.iter().map(|sent| sent.frames.len()).sum();
             while total > MAX_SENT && self.sent.len() > 1 {
                 total -= self.sent.pop_front().map_or(0, |sent| sent.frames.len());
@@ -198,7 +235,7 @@ impl StateFile {
 
     /// The source sends that message of a stream first: so what was sent with it, or after it, was not delivered.
     /// Appends it to `frames`.
-    pub fn send_again(&mut self, stream: &[u8], first: u64, frames: &mut Vec<u8>) {
+    fn send_again(&mut self, stream: &[u8], first: u64, frames: &mut Vec<u8>) {
         for sent in &self.sent {
             if sent.cursors.iter().any(|(known, sequence)| known == stream && *sequence >= first) {
                 frames.extend_from_slice(&sent.frames);
