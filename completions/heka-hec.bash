@@ -23,7 +23,7 @@ _heka__hec() {
 
     case "${cmd}" in
         heka__hec)
-            opts="-h -V --max-message-size --url --token-file --endpoint --event --fields --index --host --source --sourcetype --health-check --ack --ack-interval --ack-timeout --max-batch-events --max-batch-bytes --batch-age --in-flight --max-in-flight-bytes --max-attempts --backup --checkpoint --gzip --timeout --ca --insecure --stats --help --version"
+            opts="-v -h -V --max-message-size --url --token-file --endpoint --event --fields --index --host --source --sourcetype --health-check --ack --ack-interval --ack-timeout --max-batch-events --max-batch-bytes --batch-age --in-flight --max-in-flight-bytes --max-attempts --rotate-after --spool --spool-max --backup --checkpoint --gzip --timeout --ca --insecure --label --verbose --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -46,7 +46,7 @@ _heka__hec() {
                     return 0
                     ;;
                 --event)
-                    COMPREPLY=($(compgen -W "payload fields message" -- "${cur}"))
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --fields)
@@ -101,6 +101,18 @@ _heka__hec() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --rotate-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spool)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spool-max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --backup)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -114,6 +126,34 @@ _heka__hec() {
                     return 0
                     ;;
                 --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --module-directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lua-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instruction-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

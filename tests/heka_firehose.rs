@@ -347,7 +347,7 @@ fn no_limit_is_broken_and_what_is_too_long_is_kept_aside() {
     aws.dir.sh(&many).ok();
     lines.extend((1..=1200).map(|number| number.to_string()));
     assert_eq!(ran.code(), 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("longer than a record may be; it went to the backup"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("longer than a record may be; the message went to the backup"), "{}", ran.stderr);
     assert!(ran.stderr.contains("1 messages dead-lettered"), "{}", ran.stderr);
     assert_eq!(*proxy.violations.lock().unwrap(), [""; 0]);
     lines.sort();

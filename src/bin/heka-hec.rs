@@ -9,6 +9,7 @@ use heka::message::Interpolation;
 use heka::pipeline::{
     self, Checkpoint, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds, parse_size,
 };
+use heka::sandbox::{Encoder, Kind, ScriptArgs, Section, prepare_process};
 use heka::sink::hec::{
     Client, ClientOptions, Endpoint, EventForm, EventOptions, IndexedFields, Sender, SenderOptions, await_health,
 };
@@ -27,6 +28,9 @@ Examples:
   An index for each application, and two fields that tstats finds:
     heka-hec --index '%{Fields[app]}' --fields status,request_time --url … --token-file token decoded.hpb
 
+  What comes by the network can't be read again: it lies on disk until Splunk has it, also while Splunk is down
+    heka-listen --tcp 514 | heka-hec --spool /var/spool/heka-hec --ack --url https://s1:8088 --url https://s2:8088 …
+
 Events: `time` is the Timestamp, `host` the Hostname, `source` the Logger, `sourcetype` the Type, unless options say
 otherwise; in their templates %{Fields[name]} and %{Hostname} stand for a message's values. The event is the Payload, or
 an object of the fields when there is none, or what --event says.
@@ -41,9 +45,10 @@ struct Args {
     #[command(flatten)]
     input: InputArgs,
 
-    /// The server, such as https://splunk.example.com:8088
-    #[arg(long, value_name = "URL")]
-    url: String,
+    /// The server, such as https://splunk.example.com:8088; given several times, the threads share the servers, and turn to
+    /// another one when theirs fails
+    #[arg(long, value_name = "URL", required = true)]
+    url: Vec<String>,
 
     /// File with the token; without it the environment variable HEKA_HEC_TOKEN
     #[arg(long, value_name = "FILE")]
@@ -51,10 +56,11 @@ struct Args {
 
     /// Send JSON events, or the payloads as lines of text
     #[arg(long, value_name = "KIND", default_value = "event")]
-    endpoint: Kind,
+    endpoint: EndpointArg,
 
-    /// What an event is
-    #[arg(long, value_name = "FORM", default_value = "payload")]
+    /// What an event is: payload (an object of the fields when it is empty), fields (an object of them), message (an object
+    /// of headers and fields), or lua=SCRIPT: what an encoder makes, JSON or text
+    #[arg(long, value_name = "FORM", default_value = "payload", value_parser = parse_form)]
     event: Form,
 
     /// Fields that Splunk is to index, with commas between them, or * for all
@@ -117,8 +123,23 @@ struct Args {
     #[arg(long, value_name = "N")]
     max_attempts: Option<u32>,
 
-    /// Append messages that are given up to this file, as a stream that heka-hec can send later
-    #[arg(long, value_name = "FILE")]
+    /// Requests that a thread makes through one channel and its connections, before it takes new ones, to the next server if
+    /// there are several; 0 is any number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    rotate_after: u64,
+
+    /// Keep batches in this directory until they are delivered: for inputs that can't be read again, and servers that are
+    /// down for hours. What is there is sent first
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
+
+    /// Stop reading while the spool has so many bytes
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_size)]
+    spool_max: usize,
+
+    /// Append messages that are given up to this file, or to a file of the run's own in this directory, as a stream that
+    /// heka-hec can send later
+    #[arg(long, value_name = "FILE|DIR")]
     backup: Option<PathBuf>,
 
     /// Commit the cursors of what is delivered to this file, for a source that resumes from it
@@ -141,60 +162,89 @@ struct Args {
     #[arg(long)]
     insecure: bool,
 
+    /// What tells this run from others in what it says: heka-hec[LABEL]: …
+    #[arg(long, value_name = "LABEL")]
+    label: Option<String>,
+
+    /// Report each request
+    #[arg(short, long)]
+    verbose: bool,
+
+    // For --event lua=SCRIPT.
+    #[command(flatten)]
+    script: ScriptArgs,
+
     #[command(flatten)]
     stats: StatsArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+enum EndpointArg {
     Event,
     Raw,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone)]
 enum Form {
-    /// The payload, or an object of the fields when it is empty
-    Payload,
-    /// An object of the fields
-    Fields,
-    /// An object of headers and fields
-    Message,
+    Plain(EventForm),
+    Script(PathBuf),
+}
+
+fn parse_form(text: &str) -> Result<Form, String> {
+    Ok(match text.split_once('=') {
+        None if text == "payload" => Form::Plain(EventForm::Payload),
+        None if text == "fields" => Form::Plain(EventForm::Fields),
+        None if text == "message" => Form::Plain(EventForm::Message),
+        Some(("lua", script)) if !script.is_empty() => Form::Script(script.into()),
+        _ => return Err("expected payload, fields, message or lua=SCRIPT".into()),
+    })
 }
 
 fn main() -> ExitCode {
+    prepare_process();
     pipeline::main(run)
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
     let token = pipeline::read_secret(args.token_file.as_deref(), "HEKA_HEC_TOKEN", "--token-file")?;
-    let endpoint = if args.endpoint == Kind::Raw { Endpoint::Raw } else { Endpoint::Event };
-    let client = Client::new(ClientOptions {
-        url: args.url,
-        token,
-        endpoint,
-        gzip: args.gzip,
-        timeout: args.timeout,
-        insecure: args.insecure,
-        ca: args.ca,
-    })
-    .map_err(Failure::usage)?;
+    let endpoint = if args.endpoint == EndpointArg::Raw { Endpoint::Raw } else { Endpoint::Event };
+    if let Some(label) = &args.label {
+        pipeline::set_label(label);
+    }
+    let client = |url: &String| {
+        let options = ClientOptions {
+            url: url.clone(),
+            token: token.clone(),
+            endpoint,
+            gzip: args.gzip,
+            timeout: args.timeout,
+            insecure: args.insecure,
+            ca: args.ca.clone(),
+        };
+        Client::new(options).map_err(Failure::usage)
+    };
+    let clients: Vec<Client> = args.url.iter().map(client).collect::<Result<_, _>>()?;
     if endpoint == Endpoint::Raw && !args.fields.is_empty() {
         return Err(Failure::usage("--fields: --endpoint raw has none"));
     }
     if args.health_check {
-        await_health(&client)?;
+        await_health(&clients)?;
     }
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
+    let (form, encoder) = match &args.event {
+        Form::Plain(form) => (*form, None),
+        Form::Script(script) => {
+            let settings = args.script.settings(script, &Section::default(), Kind::Encoder)?;
+            (EventForm::Made, Some(Encoder::new(&settings).map_err(Failure::usage)?))
+        }
+    };
     let mut sender = Sender::new(
-        client,
+        clients,
+        encoder,
         SenderOptions {
             event: EventOptions {
                 endpoint,
-                form: match args.event {
-                    Form::Payload => EventForm::Payload,
-                    Form::Fields => EventForm::Fields,
-                    Form::Message => EventForm::Message,
-                },
+                form,
                 fields: IndexedFields::parse(&args.fields),
                 host: args.host,
                 source: args.source,
@@ -210,6 +260,10 @@ fn run(args: Args) -> Result<Exit, Failure> {
             ack: args.ack,
             ack_interval: args.ack_interval,
             ack_timeout: args.ack_timeout,
+            rotate_after: args.rotate_after,
+            verbose: args.verbose,
+            spool: args.spool,
+            spool_max: args.spool_max as u64,
             backup: args.backup,
             checkpoint: args.checkpoint.as_deref().map(Checkpoint::load).transpose()?,
         },

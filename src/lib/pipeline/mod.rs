@@ -21,7 +21,7 @@ pub use config::{
 pub use input::{Operand, is_socket, open_operands};
 pub use output::{Output, describe, stdout_fd};
 pub use progress::Progress;
-pub use report::{Stats, report, report_gap, report_once, set_program, summarize};
+pub use report::{Stats, report, report_gap, report_once, set_label, set_program, summarize};
 pub use run::{Flow, Ran, RunOptions, Stage, run};
 pub use signals::{Signals, WaitOn, Wake};
 

@@ -7,6 +7,8 @@ use std::sync::{Mutex, OnceLock};
 use crate::stream::Gap;
 
 static PROGRAM: OnceLock<String> = OnceLock::new();
+/// What tells this run from others of the same program.
+static LABEL: OnceLock<String> = OnceLock::new();
 /// How often each kind came, and how many of them are reported.
 static SEEN: Mutex<Option<HashMap<&'static str, (u64, u64)>>> = Mutex::new(None);
 
@@ -15,13 +17,22 @@ pub fn set_program(name: &str) {
     let _ = PROGRAM.set(name.to_string());
 }
 
+/// Sets what stands in brackets behind the name.
+pub fn set_label(label: &str) {
+    let _ = LABEL.set(label.to_string());
+}
+
 fn program() -> &'static str {
     PROGRAM.get().map_or("heka", String::as_str)
 }
 
 /// One line on stderr. Control characters that came from outside are shown, not obeyed.
 pub fn report(message: &str) {
-    let mut line = format!("{}: ", program());
+    let mut line = program().to_string();
+    if let Some(label) = LABEL.get() {
+        line.push_str(&format!("[{label}]"));
+    }
+    line.push_str(": ");
     for c in message.chars() {
         match c {
             '\n' | '\r' => line.push(' '),
@@ -79,6 +90,7 @@ impl Stats {
     pub fn print(&self) {
         let mut object = serde_json::Map::new();
         object.insert("program".into(), program().into());
+        object.extend(LABEL.get().map(|label| ("label".to_string(), label.as_str().into())));
         object.extend(self.0.clone());
         let line = format!("{}\n", serde_json::Value::Object(object));
         let _ = std::io::stderr().write_all(line.as_bytes());

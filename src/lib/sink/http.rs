@@ -3,13 +3,11 @@
 //! Requests are made one after the other, in order. What the server doesn't take now is sent again until it does, or
 //! until the attempts are used up; what it refuses for good goes to the backup.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::agent::{self, AgentOptions, gzip, is_certificate_error, retry_after};
-use super::dead_letter::{open_backup, put_dead_letter};
+use super::dead_letter::DeadLetters;
 use super::retry::{Backoff, sleep};
 use crate::matcher::Matcher;
 use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Output, Stage, Stats, report, report_once};
@@ -77,7 +75,7 @@ pub struct HttpSink {
     agent: ureq::Agent,
     encoder: Encoder,
     options: HttpOptions,
-    backup: Option<File>,
+    dead_letters: DeadLetters,
     body: Vec<u8>,
     /// The messages whose bodies are collected, and cursors of what needs no request.
     frames: Vec<u8>,
@@ -105,12 +103,12 @@ impl HttpSink {
             }
         }
         let agent = agent::new(&options.agent).map_err(Failure::usage)?;
-        let backup = open_backup(options.backup.as_deref())?;
+        let dead_letters = DeadLetters::open(options.backup.as_deref(), "http")?;
         Ok(HttpSink {
             agent,
             encoder,
             options,
-            backup,
+            dead_letters,
             body: Vec::new(),
             frames: Vec::new(),
             collected: 0,
@@ -252,18 +250,8 @@ impl HttpSink {
 
     /// Messages that are given up: into the backup, or lost.
     fn bury(&mut self, frames: &[u8], attempts: u32, reason: &str) -> Result<(), Failure> {
-        let mut out = Vec::with_capacity(frames.len() + 256);
-        for frame in Frames(frames) {
-            self.counts.lost += 1;
-            put_dead_letter(&frame, "http", attempts, reason, &mut out);
-        }
-        report_once("messages that were not delivered", || match &self.backup {
-            Some(_) => format!("{reason}; the message went to the backup"),
-            None => format!("{reason}; the message was left out (--backup FILE would keep it)"),
-        });
-        let Some(backup) = &mut self.backup else { return Ok(()) };
-        let written = backup.write_all(&out).and_then(|()| backup.sync_data());
-        written.map_err(|error| Failure::failed(format!("--backup: {error}")))
+        self.counts.lost += self.dead_letters.bury(frames, attempts, reason)?;
+        Ok(())
     }
 
     /// Appends a message's bytes; false when there are none to send.

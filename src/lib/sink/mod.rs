@@ -1,6 +1,7 @@
 //! Where messages go: batches on their way to a server, and what is told back to the source.
 
 mod agent;
+mod circuit;
 mod dead_letter;
 pub mod firehose;
 pub mod hec;

@@ -41,17 +41,18 @@ struct State {
 }
 
 impl Spool {
-    /// Opens a directory, which is made if it isn't there, and takes up the batches in it.
+    /// Opens a directory, which is made if it isn't there, and takes up the batches in it. Errors name the option that it
+    /// came by.
     ///
     /// # Errors
     /// When another process uses it, or it can't be used.
-    pub fn open(directory: &Path, prefix: &'static str) -> Result<Spool, Failure> {
+    pub fn open(directory: &Path, prefix: &'static str, option: &str) -> Result<Spool, Failure> {
         let failed =
-            |error: io::Error| Failure::failed(format!("--spool-dir {}: {}", directory.display(), describe(&error)));
+            |error: io::Error| Failure::failed(format!("{option} {}: {}", directory.display(), describe(&error)));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         let lock = File::create(directory.join(".lock")).map_err(failed)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let message = format!("--spool-dir {}: another process uses it", directory.display());
+            let message = format!("{option} {}: another process uses it", directory.display());
             return Err(Failure::usage(message));
         }
         let mut state = State::default();
@@ -217,8 +218,11 @@ mod tests {
     fn batches_are_taken_in_order_and_taken_up_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("spool");
-        let spool = Spool::open(&path, "batch-").unwrap();
-        assert!(matches!(Spool::open(&path, "batch-"), Err(Failure::Message(crate::pipeline::Exit::Usage, _))));
+        let spool = Spool::open(&path, "batch-", "--spool").unwrap();
+        assert!(matches!(
+            Spool::open(&path, "batch-", "--spool"),
+            Err(Failure::Message(crate::pipeline::Exit::Usage, _))
+        ));
         spool.put(&[b"one".to_vec(), b"two".to_vec()]).unwrap();
         spool.put(&[b"three".to_vec()]).unwrap();
         assert_eq!((spool.len(), spool.bytes(), spool.waiting()), (3, 11, (3, 11)));
@@ -231,7 +235,7 @@ mod tests {
         drop(spool);
         fs::write(path.join("_temp_batch-x"), "half").unwrap();
         fs::write(path.join("other"), "").unwrap();
-        let spool = Spool::open(&path, "batch-").unwrap();
+        let spool = Spool::open(&path, "batch-", "--spool").unwrap();
         fs::remove_file(path.join(&taken[0].0)).unwrap();
         fs::create_dir(path.join(&taken[0].0)).unwrap();
         let texts: Vec<_> = spool.take(|_| true).into_iter().map(|(_, text)| text).collect();

@@ -30,7 +30,7 @@ impl Marks {
     }
 
     /// Everything up to them is delivered.
-    fn commit(&self, checkpoint: &mut Checkpoint) {
+    pub fn commit(&self, checkpoint: &mut Checkpoint) {
         for (stream, mark) in &self.0 {
             checkpoint.advance(&mark.cursor(stream.as_bytes()));
         }

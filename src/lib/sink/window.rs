@@ -18,6 +18,8 @@ struct Entry {
     lost: bool,
     /// The newest cursor of each stream.
     marks: Vec<(String, Mark)>,
+    /// Where the batch lies until all of it is delivered.
+    file: Option<String>,
 }
 
 /// The batches under way, oldest first.
@@ -31,8 +33,22 @@ pub struct Window {
 impl Window {
     /// A new batch of one part.
     pub fn open(&mut self, marks: Vec<(String, Mark)>) -> Ticket {
-        self.entries.push_back(Entry { outstanding: 1, lost: false, marks });
+        self.push(Entry { outstanding: 1, lost: false, marks, file: None })
+    }
+
+    /// A batch of one part that lies in a file of a spool.
+    pub fn open_file(&mut self, file: String) -> Ticket {
+        self.push(Entry { outstanding: 1, lost: false, marks: Vec::new(), file: Some(file) })
+    }
+
+    fn push(&mut self, entry: Entry) -> Ticket {
+        self.entries.push_back(entry);
         Ticket(self.first + self.entries.len() as u64 - 1)
+    }
+
+    /// Where a batch lies.
+    pub fn file(&mut self, ticket: Ticket) -> Option<&str> {
+        self.entry(ticket)?.file.as_deref()
     }
 
     fn entry(&mut self, ticket: Ticket) -> Option<&mut Entry> {
@@ -46,11 +62,12 @@ impl Window {
         }
     }
 
-    /// A part is delivered, or safe in a dead-letter file.
-    pub fn delivered(&mut self, ticket: Ticket, checkpoint: Option<&mut Checkpoint>) {
-        if let Some(entry) = self.entry(ticket) {
+    /// A part is delivered, or safe in a dead-letter file. Answers the batch's file when it was the last part.
+    pub fn delivered(&mut self, ticket: Ticket, checkpoint: Option<&mut Checkpoint>) -> Option<String> {
+        let file = self.entry(ticket).and_then(|entry| {
             entry.outstanding = entry.outstanding.saturating_sub(1);
-        }
+            if entry.outstanding == 0 && !entry.lost { entry.file.take() } else { None }
+        });
         let mut checkpoint = checkpoint;
         while let Some(entry) = self.entries.front().filter(|entry| entry.outstanding == 0 && !entry.lost) {
             if let Some(checkpoint) = &mut checkpoint {
@@ -63,6 +80,7 @@ impl Window {
             self.entries.pop_front();
             self.first += 1;
         }
+        file
     }
 
     /// A part was given up.

@@ -1,8 +1,6 @@
 //! The stage: messages are collected by group and stream, made records of by a thread, and put into the spool.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender as Channel, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
@@ -17,7 +15,7 @@ use crate::pipeline::{
     COMMIT_EVERY, Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, describe, report, report_once,
 };
 use crate::sink::Spool;
-use crate::sink::dead_letter::{open_backup, put_dead_letter};
+use crate::sink::dead_letter::DeadLetters;
 use crate::sink::watermark::Watermark;
 use crate::sink::window::save;
 use crate::stream::Frame;
@@ -85,7 +83,7 @@ pub struct Firehose {
     watermark: Watermark,
     checkpoint: Option<Checkpoint>,
     saved: Instant,
-    backup: Option<File>,
+    dead_letters: DeadLetters,
     dead_lettered: u64,
 }
 
@@ -93,8 +91,8 @@ impl Firehose {
     /// # Errors
     /// When the spool or the backup can't be used, or no thread can be started.
     pub fn new(options: FirehoseOptions) -> Result<Firehose, Failure> {
-        let backup = open_backup(options.backup.as_deref())?;
-        let shared = Arc::new(Shared::new(Spool::open(&options.spool_dir, FILE_PREFIX)?));
+        let dead_letters = DeadLetters::open(options.backup.as_deref(), "firehose")?;
+        let shared = Arc::new(Shared::new(Spool::open(&options.spool_dir, FILE_PREFIX, "--spool-dir")?));
         let (full, closed) = sync_channel(1);
         let (safe, done) = channel();
         let needs_owner = options.record.format == Format::CloudWatch;
@@ -133,7 +131,7 @@ impl Firehose {
             watermark: Watermark::default(),
             checkpoint: options.checkpoint,
             saved: Instant::now(),
-            backup,
+            dead_letters,
             dead_lettered: 0,
         })
     }
@@ -194,17 +192,7 @@ impl Firehose {
             return Ok(true);
         }
         let reason = "the message is longer than a record may be";
-        self.dead_lettered += 1;
-        report_once("messages that are too long", || match &self.backup {
-            Some(_) => format!("{reason}; it went to the backup"),
-            None => format!("{reason}; it was left out (--backup FILE would keep it)"),
-        });
-        let mut letter = Vec::new();
-        put_dead_letter(frame, "firehose", 0, reason, &mut letter);
-        if let Some(backup) = &mut self.backup {
-            let written = backup.write_all(&letter).and_then(|()| backup.sync_data());
-            written.map_err(|error| Failure::failed(format!("--backup: {}", describe(&error))))?;
-        }
+        self.dead_lettered += self.dead_letters.bury(frame.raw(), 0, reason)?;
         Ok(false)
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use ureq::Timeout;
 
 use super::super::agent::{self, AgentOptions, gzip, is_certificate_error, retry_after};
 use super::event::Endpoint;
@@ -32,8 +33,10 @@ pub struct ClientOptions {
 pub enum Reply {
     /// Taken; to be acknowledged under that id where there is one.
     Accepted { ack_id: Option<u64> },
-    /// Not now.
-    Retry { reason: String, after: Option<Duration> },
+    /// Not now. `unclear`: the server may have taken it, the answer was lost.
+    Retry { reason: String, after: Option<Duration>, unclear: bool },
+    /// The index of that event is refused, and with it all events for it.
+    BadIndex { number: usize, reason: String },
     /// That event is bad. The ones before it were taken if there is an id to ask for.
     BadEvent { number: usize, reason: String, ack_id: Option<u64> },
     /// Too large, or something in it is bad: try with halves.
@@ -42,7 +45,25 @@ pub enum Reply {
     Fatal { reason: String },
 }
 
-/// A connection pool to one server, for all threads.
+impl std::fmt::Display for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reply::Accepted { ack_id: Some(id) } => write!(f, "taken, ack id {id}"),
+            Reply::Accepted { ack_id: None } => write!(f, "taken"),
+            Reply::Retry { reason, after: Some(after), .. } => {
+                write!(f, "not now, again in {} s: {reason}", after.as_secs())
+            }
+            Reply::Retry { reason, .. } => write!(f, "not now: {reason}"),
+            Reply::BadIndex { number, reason } | Reply::BadEvent { number, reason, .. } => {
+                write!(f, "event {number} is bad: {reason}")
+            }
+            Reply::Split { reason } => write!(f, "not as it is: {reason}"),
+            Reply::Fatal { reason } => write!(f, "never: {reason}"),
+        }
+    }
+}
+
+/// A connection pool to one server, with the cookies that it sets.
 #[derive(Clone)]
 pub struct Client {
     agent: ureq::Agent,
@@ -67,6 +88,17 @@ impl Client {
             name: concat!("heka-hec/", env!("CARGO_PKG_VERSION")),
         })?;
         Ok(Client { agent, base, options })
+    }
+
+    /// The same server by connections and cookies of their own.
+    pub fn anew(&self) -> Client {
+        // The options were good enough once; a file that is gone meanwhile changes nothing for connections that last.
+        Client::new(self.options.clone()).unwrap_or_else(|_| self.clone())
+    }
+
+    /// Where it is.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// Sends a body of events.
@@ -108,7 +140,9 @@ impl Client {
             Err(error) => self.unreachable(&error),
             Ok(mut received) => match judge(&mut received) {
                 Reply::Fatal { .. } if matches!(received.status, 404 | 405) => Reply::Accepted { ack_id: None },
-                Reply::Split { reason } | Reply::BadEvent { reason, .. } => Reply::Fatal { reason },
+                Reply::Split { reason } | Reply::BadEvent { reason, .. } | Reply::BadIndex { reason, .. } => {
+                    Reply::Fatal { reason }
+                }
                 reply => reply,
             },
         }
@@ -162,7 +196,13 @@ impl Client {
         if matches!(error, ureq::Error::BadUri(_) | ureq::Error::Http(_)) {
             return Reply::Fatal { reason: format!("{}: {text}", self.base) };
         }
-        Reply::Retry { reason: format!("{}: {text}", self.base), after: None }
+        let not_reached = match error {
+            ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => true,
+            ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => true,
+            ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+            _ => false,
+        };
+        Reply::Retry { reason: format!("{}: {text}", self.base), after: None, unclear: !not_reached }
     }
 }
 
@@ -217,16 +257,14 @@ impl Received {
 fn judge(received: &mut Received) -> Reply {
     let reason = received.words();
     let ack_id = received.ack_id();
-    let retry = |reason| Reply::Retry { reason, after: received.retry_after };
+    let retry = |reason| Reply::Retry { reason, after: received.retry_after, unclear: false };
     // An HTTP status as `code` (unknown paths) is no code of HEC's.
     match (received.status, received.code().filter(|&code| code < 100)) {
         (200..=299, _) => Reply::Accepted { ack_id },
         (_, Some(1..=4 | 10 | 11 | 14 | 16 | 21 | 22 | 28)) => Reply::Fatal { reason },
         (_, Some(6 | 7 | 12 | 13 | 15)) => match received.bad_event() {
             // Splunk names the event after the one whose index it refused.
-            Some(number) if received.code() == Some(7) => {
-                Reply::BadEvent { number: number.saturating_sub(1), reason, ack_id }
-            }
+            Some(number) if received.code() == Some(7) => Reply::BadIndex { number: number.saturating_sub(1), reason },
             Some(number) => Reply::BadEvent { number, reason, ack_id },
             None => Reply::Split { reason },
         },
@@ -267,7 +305,7 @@ mod tests {
         let bad = r#"{"text":"Invalid data format","code":6,"invalid-event-number":3}"#;
         assert!(matches!(judged(400, bad), Reply::BadEvent { number: 3, .. }));
         let bad = r#"{"text":"Incorrect index","code":7,"invalid-event-number":[1]}"#;
-        assert!(matches!(judged(400, bad), Reply::BadEvent { number: 0, .. }));
+        assert!(matches!(judged(400, bad), Reply::BadIndex { number: 0, .. }));
         assert!(matches!(judged(413, ""), Reply::Split { .. }));
         assert!(matches!(judged(301, ""), Reply::Fatal { .. }));
     }

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use serde_json::value::RawValue;
+
 use crate::message::json::{put_string, put_value};
 use crate::message::{FieldView, Interpolation, MessageView, TextHeader, Value, uuid};
 
@@ -24,7 +26,12 @@ pub enum EventForm {
     Fields,
     /// An object of headers and fields.
     Message,
+    /// What a script has made of the message, which is in its last field [`MADE`].
+    Made,
 }
+
+/// The field that has the event which a script made: JSON, or else a text.
+pub const MADE: &[u8] = b"hec_event";
 
 /// Which fields Splunk is to index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +117,7 @@ impl EventOptions {
     pub fn put(&self, view: &MessageView<'_>, buf: &mut Vec<u8>) {
         match self.endpoint {
             Endpoint::Event => self.put_envelope(view, buf),
+            Endpoint::Raw if self.form == EventForm::Made => buf.extend_from_slice(made(view)),
             Endpoint::Raw if self.is_payload(view) => {
                 buf.extend_from_slice(view.payload().strip_suffix(b"\n").unwrap_or(view.payload()));
             }
@@ -123,7 +131,9 @@ impl EventOptions {
         put_seconds(view.timestamp(), buf);
         self.each_metadata(view, |name, text| put_member(buf, name, text));
         buf.extend_from_slice(b",\"event\":");
-        if self.is_payload(view) {
+        if self.form == EventForm::Made {
+            put_made(made(view), buf);
+        } else if self.is_payload(view) {
             put_string(buf, view.payload())
         } else {
             self.put_object(view, buf)
@@ -147,8 +157,17 @@ impl EventOptions {
     fn put_object(&self, view: &MessageView<'_>, buf: &mut Vec<u8>) {
         match self.form {
             EventForm::Payload | EventForm::Fields => put_object(view, buf),
-            EventForm::Message => put_message(view, buf),
+            EventForm::Message | EventForm::Made => put_message(view, buf),
         }
+    }
+
+    /// The index that an event is for, as far as the options say.
+    pub fn index_of(&self, view: &MessageView<'_>) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Some(template) = &self.index {
+            template.put(&mut text, view);
+        }
+        text
     }
 
     /// The query of a raw request: metadata hold for all of it, so a batch has one set.
@@ -165,6 +184,24 @@ impl EventOptions {
         };
         self.each_metadata(view, put);
         query
+    }
+}
+
+/// What a script made. (A message that comes from a backup has an earlier one too.)
+fn made<'a>(view: &MessageView<'a>) -> &'a [u8] {
+    match view.fields_called(|name| name == MADE).last().and_then(|field| field.values().next()) {
+        Some(Value::Bytes(bytes) | Value::String(bytes)) => bytes.strip_suffix(b"\n").unwrap_or(bytes),
+        _ => b"",
+    }
+}
+
+/// JSON stays what it is; what is none is a text.
+fn put_made(made: &[u8], buf: &mut Vec<u8>) {
+    let json = std::str::from_utf8(made).ok().and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+    match json {
+        // An event must not be blank.
+        Some(json) if !matches!(json.get(), "null" | "\"\"") => buf.extend_from_slice(json.get().as_bytes()),
+        _ => put_string(buf, made),
     }
 }
 

@@ -1,38 +1,24 @@
-//! Batches on their way: collected here, sent by threads, acknowledged later, committed in order.
+//! The stage of heka-hec: messages become batches, which threads deliver.
 //!
-//! ```text
-//! open → ready → sending → (acks off) delivered
-//!                   └→ waiting for its ack → delivered
-//! ```
-//!
-//! The thread that reads input fills the open batch. Sending threads take ready ones; one more thread asks for acks.
-//! All share one [`State`]. A batch that fails goes back to ready, to be sent after its backoff.
+//! With a spool each batch goes to disk first, and the input's cursors are committed when it is there; without, when it is
+//! delivered.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::client::{Client, Reply, new_channel};
-use super::event::EventOptions;
-use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, report, report_once};
-use crate::sink::dead_letter::{open_backup, put_dead_letter};
+use super::batch::Part;
+use super::client::Client;
+use super::delivery::{Counts, Shared, State};
+use super::event::{EventOptions, MADE};
+use crate::message::{MessageBuilder, ValueType};
+use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, describe, report};
+use crate::sandbox::{Encoded, Encoder, Terminated};
 use crate::sink::watermark::Marks;
 use crate::sink::window::save;
-use crate::sink::{Backoff, Ticket, Window};
-use crate::stream::{Frame, Frames};
+use crate::stream::{Frame, put_frame};
 
-/// How often the checkpoint is written while batches keep being delivered.
-const COMMIT_EVERY: Duration = Duration::from_millis(250);
-/// Acks are asked for that soon, then at growing intervals while nothing is acknowledged.
-const FIRST_ASK: Duration = Duration::from_millis(250);
-/// Ids in one question.
-const MAX_ASKED: usize = 1000;
-/// Attempts for events that can't be read again, unless told otherwise.
-const DEFAULT_ATTEMPTS: u32 = 5;
 /// After a stop was asked for, what is under way gets so long.
 const DRAIN: Duration = Duration::from_secs(30);
 /// … and after a failure that ends the run.
@@ -51,94 +37,32 @@ pub struct SenderOptions {
     pub ack: bool,
     pub ack_interval: Duration,
     pub ack_timeout: Duration,
-    /// Where events go that are given up.
+    /// Requests that a thread makes through one channel, by connections of its own, before the next server has its turn; 0
+    /// is any number.
+    pub rotate_after: u64,
+    /// Each request is reported.
+    pub verbose: bool,
+    /// Where batches lie until they are delivered, and how many bytes of them.
+    pub spool: Option<PathBuf>,
+    pub spool_max: u64,
+    /// File or directory for events that are given up.
     pub backup: Option<PathBuf>,
     pub checkpoint: Option<Checkpoint>,
-}
-
-/// Events that are sent together: a batch, or a part of one that was split.
-struct Part {
-    ticket: Ticket,
-    /// The messages as they were read.
-    frames: Vec<u8>,
-    events: usize,
-    /// What is sent; empty when it has to be made again.
-    body: Vec<u8>,
-    query: String,
-    attempts: u32,
-    backoff: Backoff,
-    not_before: Option<Instant>,
-    rereadable: bool,
-}
-
-impl Part {
-    fn new(ticket: Ticket, frames: Vec<u8>, events: usize, body: Vec<u8>, query: String, rereadable: bool) -> Part {
-        let backoff = Backoff::default();
-        Part { ticket, frames, events, body, query, attempts: 0, backoff, not_before: None, rereadable }
-    }
-
-    /// Some of its events, to be sent anew.
-    fn piece(&self, frames: Vec<u8>, events: usize) -> Part {
-        Part { frames, events, body: Vec::new(), query: self.query.clone(), not_before: None, ..*self }
-    }
-}
-
-struct Waiting {
-    channel: String,
-    id: u64,
-    since: Instant,
-    part: Part,
-}
-
-#[derive(Default)]
-struct Counts {
-    delivered: u64,
-    sent_again: u64,
-    possible_duplicates: u64,
-    dead_lettered: u64,
-    lost: u64,
-    requests: u64,
-}
-
-struct State {
-    ready: VecDeque<Part>,
-    sending: usize,
-    waiting: Vec<Waiting>,
-    channel: String,
-    window: Window,
-    checkpoint: Option<Checkpoint>,
-    saved: Instant,
-    backup: Option<File>,
-    /// Bytes of frames from ready to delivered.
-    bytes: usize,
-    counts: Counts,
-    fatal: Option<Failure>,
-    closing: bool,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    /// Something is ready, or ends.
-    work: Condvar,
-    /// Something was delivered.
-    room: Condvar,
-    client: Client,
-    event: EventOptions,
-    max_attempts: Option<u32>,
-    ack: bool,
-    ack_interval: Duration,
-    ack_timeout: Duration,
 }
 
 /// The stage that collects messages into batches and sees them delivered.
 pub struct Sender {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// The script that makes the events.
+    encoder: Option<Encoder>,
+    made: Vec<u8>,
     max_batch_events: usize,
     max_batch_bytes: usize,
     batch_age: Duration,
     in_flight: usize,
     max_in_flight_bytes: usize,
+    spool_max: u64,
     open: Open,
 }
 
@@ -154,74 +78,57 @@ struct Open {
 }
 
 impl Sender {
+    /// `clients`: one for each server; `encoder`: what makes the events, where their form is [`super::EventForm::Made`].
+    ///
     /// # Errors
-    /// When the backup can't be opened or no thread can be started.
-    pub fn new(client: Client, options: SenderOptions) -> Result<Sender, Failure> {
-        let backup = open_backup(options.backup.as_deref())?;
-        let state = State {
-            ready: VecDeque::new(),
-            sending: 0,
-            waiting: Vec::new(),
-            channel: new_channel(),
-            window: Window::default(),
-            checkpoint: options.checkpoint,
-            saved: Instant::now(),
-            backup,
-            bytes: 0,
-            counts: Counts::default(),
-            fatal: None,
-            closing: false,
-        };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            work: Condvar::new(),
-            room: Condvar::new(),
-            client,
-            event: options.event,
-            max_attempts: options.max_attempts,
-            ack: options.ack,
-            ack_interval: options.ack_interval.max(FIRST_ASK),
-            ack_timeout: options.ack_timeout,
-        });
-        let mut threads = Vec::new();
-        for number in 0..options.in_flight.max(1) + options.ack as usize {
-            let shared = shared.clone();
-            let asks = number == options.in_flight.max(1);
-            let run = move || if asks { shared.ask_for_acks() } else { shared.send_batches() };
-            let started = std::thread::Builder::new().name("hec".into()).spawn(run);
-            threads.push(started.map_err(|error| Failure::failed(format!("no thread could be started: {error}")))?);
-        }
-        Ok(Sender {
-            shared,
-            threads,
+    /// When the backup or the spool can't be opened, or no thread can be started.
+    pub fn new(clients: Vec<Client>, encoder: Option<Encoder>, options: SenderOptions) -> Result<Sender, Failure> {
+        let in_flight = options.in_flight.max(1);
+        let mut sender = Sender {
+            threads: Vec::new(),
+            encoder,
+            made: Vec::new(),
             max_batch_events: options.max_batch_events.max(1),
             max_batch_bytes: options.max_batch_bytes,
             batch_age: options.batch_age,
-            in_flight: options.in_flight.max(1),
+            in_flight,
             max_in_flight_bytes: options.max_in_flight_bytes,
+            spool_max: options.spool_max,
             open: Open::default(),
-        })
+            shared: Arc::new(Shared::new(clients, options)?),
+        };
+        for number in 0..in_flight {
+            let shared = sender.shared.clone();
+            let started = std::thread::Builder::new().name("hec".into()).spawn(move || shared.send_batches(number));
+            let failed = |error| Failure::failed(format!("no thread could be started: {error}"));
+            sender.threads.push(started.map_err(failed)?);
+        }
+        Ok(sender)
     }
 
     /// The status to exit with after a run without an error.
     pub fn exit(&self) -> Exit {
-        let state = self.shared.lock();
-        if state.counts.dead_lettered + state.counts.lost > 0 { Exit::Negative } else { Exit::Success }
+        let counts = &self.shared.lock().counts;
+        let left = self.shared.spool.as_ref().is_some_and(|spool| !spool.is_empty());
+        if counts.dead_lettered + counts.lost > 0 || left { Exit::Negative } else { Exit::Success }
     }
 
     /// One line for people, where there is more to say than that all is well.
     pub fn summary(&self) -> Option<String> {
-        let state = self.shared.lock();
-        let Counts { delivered, sent_again, possible_duplicates, dead_lettered, lost, .. } = state.counts;
-        (sent_again + possible_duplicates + dead_lettered + lost > 0).then(|| {
+        let Counts { delivered, sent_again, possible_duplicates, dead_lettered, lost, .. } = self.shared.lock().counts;
+        let spool = self.shared.spool.as_ref().filter(|spool| !spool.is_empty());
+        (sent_again + possible_duplicates + dead_lettered + lost > 0 || spool.is_some()).then(|| {
+            let spool = spool.map_or(String::new(), |spool| {
+                format!("; {} batches of {} bytes are left in the spool", spool.len(), spool.bytes())
+            });
             format!(
                 "{delivered} delivered, {sent_again} sent again, {possible_duplicates} possible duplicates, \
-                 {dead_lettered} dead-lettered, {lost} not delivered"
+                 {dead_lettered} dead-lettered, {lost} not delivered{spool}"
             )
         })
     }
 
-    /// Nothing more is sent: what is left goes to the backup, or is counted as not delivered.
+    /// Nothing more is sent: what is left stays in the spool, goes to the backup, or is counted as not delivered.
     fn end(&mut self) -> Result<(), Failure> {
         let mut state = self.shared.lock();
         state.fatal.get_or_insert(Failure::ClosedPipe);
@@ -244,7 +151,7 @@ impl Sender {
         save(&mut state.checkpoint)
     }
 
-    /// The open batch becomes ready; waits while too much is under way.
+    /// The open batch becomes ready, or goes to the spool; waits while too much is under way.
     fn close_batch(&mut self) -> Result<(), Failure> {
         if self.open.events == 0 {
             return Ok(());
@@ -256,10 +163,7 @@ impl Sender {
         let mut state = self.shared.lock();
         let size = open.frames.len();
         let mut drain_until = None;
-        while state.fatal.is_none()
-            && (state.ready.len() >= self.in_flight
-                || (state.bytes > 0 && state.bytes + size > self.max_in_flight_bytes))
-        {
+        while state.fatal.is_none() && !self.has_room(&state, size) {
             if Signals::stop_asked() && *drain_until.get_or_insert_with(|| Instant::now() + DRAIN) < Instant::now() {
                 self.open = open;
                 return Err(Failure::Message(Exit::Negative, "stopped while events were still to be delivered".into()));
@@ -271,18 +175,74 @@ impl Sender {
             self.open = open;
             return Err(failure.clone());
         }
-        let rereadable = !open.marks.is_empty();
-        let ticket = state.window.open(open.marks.into_vec());
-        state.bytes += size;
-        state.ready.push_back(Part::new(ticket, open.frames, open.events, open.body, open.query, rereadable));
+        let Some(spool) = &self.shared.spool else {
+            let rereadable = !open.marks.is_empty();
+            let ticket = state.window.open(open.marks.into_vec());
+            state.bytes += size;
+            state.ready.push_back(Part::new(ticket, open.frames, open.events, open.body, open.query, rereadable));
+            drop(state);
+            self.shared.work.notify_one();
+            return Ok(());
+        };
+        drop(state);
+        // While it is written and synced, the threads go on.
+        if let Err(error) = spool.put(std::slice::from_ref(&open.frames)) {
+            self.open = open;
+            return Err(Failure::failed(format!("--spool {}: {}", spool.directory().display(), describe(&error))));
+        }
+        let mut state = self.shared.lock();
+        self.safe(&mut state, open.marks);
         drop(state);
         self.shared.work.notify_one();
         Ok(())
     }
-}
 
-impl Stage for Sender {
-    fn message(&mut self, frame: &Frame<'_>, _out: &mut Output) -> Result<Flow, Failure> {
+    fn has_room(&self, state: &MutexGuard<'_, State>, size: usize) -> bool {
+        match &self.shared.spool {
+            Some(spool) => spool.is_empty() || spool.bytes() + size as u64 <= self.spool_max,
+            None => {
+                state.ready.len() < self.in_flight
+                    && (state.bytes == 0 || state.bytes + size <= self.max_in_flight_bytes)
+            }
+        }
+    }
+
+    /// The messages up to these cursors are as good as delivered: with a spool now, else when those before them are.
+    fn safe(&self, state: &mut State, marks: Marks) {
+        match (&self.shared.spool, &mut state.checkpoint) {
+            (Some(_), Some(checkpoint)) => marks.commit(checkpoint),
+            (Some(_), None) => {}
+            (None, _) => {
+                let ticket = state.window.open(marks.into_vec());
+                self.shared.settled(state, ticket);
+            }
+        }
+        self.shared.commit(state);
+    }
+
+    /// Has the script make the event of a message. False when there is none.
+    fn make(&mut self, frame: &Frame<'_>) -> Result<bool, Failure> {
+        let Some(encoder) = &mut self.encoder else { return Ok(false) };
+        let encoded = encoder.encode(frame.message(), frame.view().index());
+        self.made.clear();
+        match encoded.map_err(|Terminated(reason)| Failure::failed(reason))? {
+            Ok(Encoded::Bytes(bytes)) if !bytes.is_empty() => {
+                let mut message = frame.message().to_vec();
+                MessageBuilder::more(&mut message).field(MADE, ValueType::Bytes, b"", |values| values.bytes(bytes));
+                put_frame(&mut self.made, None, &message);
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(reason) => {
+                let mut state = self.shared.lock();
+                self.shared.bury(&mut state, frame.raw(), 0, &reason);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Puts a message into the open batch.
+    fn add(&mut self, frame: &Frame<'_>) -> Result<(), Failure> {
         let view = frame.view();
         let query = self.shared.event.query(&view);
         if self.open.events > 0 && query != self.open.query {
@@ -300,6 +260,21 @@ impl Stage for Sender {
         self.open.frames.extend_from_slice(frame.raw());
         self.open.events += 1;
         self.open.since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+}
+
+impl Stage for Sender {
+    fn message(&mut self, frame: &Frame<'_>, _out: &mut Output) -> Result<Flow, Failure> {
+        if self.encoder.is_none() {
+            self.add(frame)?;
+        } else if self.make(frame)? {
+            let made = std::mem::take(&mut self.made);
+            if let Some(frame) = Frame::parse(&made) {
+                self.add(&frame)?;
+            }
+            self.made = made;
+        }
         if let Some(cursor) = frame.header().cursor() {
             self.open.marks.note(&cursor);
         }
@@ -331,10 +306,15 @@ impl Stage for Sender {
     fn finish(&mut self, _out: &mut Output) -> Result<(), Failure> {
         let closed = self.close_batch();
         let mut state = self.shared.lock();
+        if closed.is_ok() {
+            // Of messages that made no event there may be cursors left.
+            let marks = std::mem::take(&mut self.open.marks);
+            self.safe(&mut state, marks);
+        }
         state.closing = true;
         self.shared.work.notify_all();
         let mut drain_until = None;
-        while closed.is_ok() && state.fatal.is_none() && !(state.window.is_idle() && state.sending == 0) {
+        while closed.is_ok() && state.fatal.is_none() && !self.shared.is_done(&state) {
             if Signals::stop_asked() && *drain_until.get_or_insert_with(|| Instant::now() + DRAIN) < Instant::now() {
                 state.fatal = Some(Failure::Message(Exit::Negative, "stopped before everything was delivered".into()));
             }
@@ -358,328 +338,6 @@ impl Stage for Sender {
 
     fn stats(&self, stats: &mut Stats) {
         self.shared.lock().add_stats(stats);
-    }
-}
-
-impl State {
-    fn add_stats(&self, stats: &mut Stats) {
-        let counts = &self.counts;
-        stats
-            .set("events_delivered", counts.delivered)
-            .set("events_sent_again", counts.sent_again)
-            .set("possible_duplicates", counts.possible_duplicates)
-            .set("events_dead_lettered", counts.dead_lettered)
-            .set("events_not_delivered", counts.lost)
-            .set("requests", counts.requests)
-            .set("bytes_under_way", self.bytes as u64);
-    }
-
-    /// A part is delivered or buried: what it held back may be committed.
-    fn settled(&mut self, ticket: Ticket) {
-        self.window.delivered(ticket, self.checkpoint.as_mut());
-    }
-
-    /// While the program waits here for the server, nobody else answers SIGUSR1.
-    fn print_if_asked(&self) {
-        if Signals::get().is_some_and(Signals::take_statistics_request) {
-            let mut stats = Stats::default();
-            self.add_stats(&mut stats);
-            stats.print();
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A thread that panicked is a defect of ours; the state is still the best there is to save.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, state: MutexGuard<'a, State>, on: &Condvar, at_most: Duration) -> MutexGuard<'a, State> {
-        on.wait_timeout(state, at_most).map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state)
-    }
-
-    /// A sending thread: takes what is ready until there is nothing more to come.
-    fn send_batches(&self) {
-        while let Some((mut part, channel)) = self.take_ready() {
-            if part.body.is_empty() {
-                part.body = self.make_body(&part.frames);
-            }
-            part.attempts += 1;
-            let reply = self.client.send(&part.body, &part.query, &channel);
-            let mut state = self.lock();
-            state.sending -= 1;
-            state.counts.requests += 1;
-            self.settle(&mut state, part, reply, channel);
-            self.commit(&mut state);
-            drop(state);
-            self.room.notify_all();
-            self.work.notify_all();
-        }
-    }
-
-    fn take_ready(&self) -> Option<(Part, String)> {
-        let mut state = self.lock();
-        loop {
-            if state.fatal.is_some() {
-                return None;
-            }
-            let now = Instant::now();
-            let due = state.ready.iter().position(|part| part.not_before.is_none_or(|at| at <= now));
-            if let Some(part) = due.and_then(|place| state.ready.remove(place)) {
-                state.sending += 1;
-                let channel = state.channel.clone();
-                return Some((part, channel));
-            }
-            let soonest = state.ready.iter().filter_map(|part| part.not_before).min();
-            let at_most = soonest.map_or(Duration::from_secs(1), |at| at.saturating_duration_since(now));
-            state = self.wait(state, &self.work, at_most.max(Duration::from_millis(1)));
-        }
-    }
-
-    fn make_body(&self, frames: &[u8]) -> Vec<u8> {
-        let mut body = Vec::with_capacity(frames.len());
-        Frames(frames).for_each(|frame| self.event.put(&frame.view(), &mut body));
-        body
-    }
-
-    /// Does what a reply asks for.
-    fn settle(&self, state: &mut State, mut part: Part, reply: Reply, channel: String) {
-        match reply {
-            Reply::Accepted { ack_id: Some(id) } if self.ack => self.await_ack(state, part, channel, id),
-            Reply::Accepted { ack_id: None } if self.ack => {
-                let message = "the server took a batch without an ack id: it has no indexer acknowledgement; \
-                               drop --ack, or turn it on for the token";
-                state.ready.push_front(part);
-                state.fatal = Some(Failure::failed(message));
-            }
-            Reply::Accepted { .. } => self.delivered(state, &part),
-            Reply::Retry { reason, after } => {
-                let limit = match self.max_attempts {
-                    Some(limit) => limit,
-                    None if part.rereadable => 0,
-                    None => DEFAULT_ATTEMPTS,
-                };
-                if limit > 0 && part.attempts >= limit {
-                    return self.give_up(state, part, &reason);
-                }
-                report_once("requests that failed and are tried again", || reason);
-                state.counts.sent_again += part.events as u64;
-                part.not_before = Some(Instant::now() + part.backoff.next(after));
-                state.ready.push_front(part);
-            }
-            Reply::BadEvent { number, reason, ack_id } if number < part.events => {
-                self.take_out(state, part, number, &reason, ack_id.map(|id| (channel, id)));
-            }
-            Reply::BadEvent { reason, .. } | Reply::Split { reason } => self.split(state, part, &reason),
-            Reply::Fatal { reason } => {
-                state.ready.push_front(part);
-                state.fatal.get_or_insert(Failure::failed(reason));
-            }
-        }
-    }
-
-    fn await_ack(&self, state: &mut State, mut part: Part, channel: String, id: u64) {
-        // The body can be made again; only the messages are kept.
-        part.body = Vec::new();
-        let known = state.waiting.iter().position(|waiting| waiting.id == id && waiting.channel == channel);
-        if let Some(place) = known {
-            // The same id twice: the server has begun anew, or there is another one behind the address.
-            let mut earlier = state.waiting.swap_remove(place).part;
-            state.counts.possible_duplicates += earlier.events as u64;
-            earlier.not_before = None;
-            state.ready.push_front(earlier);
-            state.channel = new_channel();
-        }
-        state.waiting.push(Waiting { channel, id, since: Instant::now(), part });
-    }
-
-    fn delivered(&self, state: &mut State, part: &Part) {
-        state.counts.delivered += part.events as u64;
-        state.bytes -= part.frames.len().min(state.bytes);
-        state.settled(part.ticket);
-    }
-
-    /// Writes the checkpoint now and then, and whenever nothing is under way.
-    fn commit(&self, state: &mut State) {
-        if state.saved.elapsed() < COMMIT_EVERY && !state.window.is_idle() {
-            return;
-        }
-        state.saved = Instant::now();
-        if let Err(failure) = save(&mut state.checkpoint) {
-            state.fatal.get_or_insert(failure);
-        }
-    }
-
-    /// One event is bad: it goes to the dead letters, the others on.
-    fn take_out(&self, state: &mut State, part: Part, number: usize, reason: &str, taken: Option<(String, u64)>) {
-        let mut places = Vec::with_capacity(part.events + 1);
-        places.push(0);
-        for frame in Frames(&part.frames) {
-            places.push(places.last().unwrap_or(&0) + frame.raw().len());
-        }
-        let (Some(&from), Some(&to)) = (places.get(number), places.get(number + 1)) else {
-            return self.split(state, part, reason);
-        };
-        let (before, bad, after) = (&part.frames[..from], &part.frames[from..to], &part.frames[to..]);
-        self.bury(state, bad, part.attempts, reason);
-        state.bytes -= bad.len().min(state.bytes);
-        let behind = part.events - number - 1;
-        match taken {
-            // The server took the events before it, and will acknowledge them.
-            Some((channel, id)) if self.ack && number > 0 => {
-                let first = part.piece(before.to_vec(), number);
-                if behind > 0 {
-                    state.window.split(part.ticket);
-                    state.ready.push_front(part.piece(after.to_vec(), behind));
-                }
-                self.await_ack(state, first, channel, id);
-            }
-            // It may have taken them or not: twice is better than never.
-            _ => {
-                state.counts.possible_duplicates += number as u64;
-                if number + behind > 0 {
-                    state.ready.push_front(part.piece([before, after].concat(), number + behind));
-                } else {
-                    state.settled(part.ticket);
-                }
-            }
-        }
-    }
-
-    /// Tries again with halves; a single event that is refused is bad.
-    fn split(&self, state: &mut State, part: Part, reason: &str) {
-        if part.events <= 1 {
-            self.bury(state, &part.frames, part.attempts, reason);
-            state.bytes -= part.frames.len().min(state.bytes);
-            return state.settled(part.ticket);
-        }
-        let half = part.events / 2;
-        let place: usize = Frames(&part.frames).take(half).map(|frame| frame.raw().len()).sum();
-        state.window.split(part.ticket);
-        state.ready.push_front(part.piece(part.frames[place..].to_vec(), part.events - half));
-        state.ready.push_front(part.piece(part.frames[..place].to_vec(), half));
-    }
-
-    /// After the last attempt: into the backup, or lost, which keeps the checkpoint where it is.
-    fn give_up(&self, state: &mut State, part: Part, reason: &str) {
-        state.bytes -= part.frames.len().min(state.bytes);
-        if state.backup.is_some() {
-            self.bury(state, &part.frames, part.attempts, reason);
-            state.settled(part.ticket);
-        } else {
-            state.counts.lost += part.events as u64;
-            state.window.lost(part.ticket);
-            report_once("batches that were given up", || format!("{} events not delivered: {reason}", part.events));
-        }
-    }
-
-    /// Writes messages to the backup, with the reason in them, and syncs it.
-    fn bury(&self, state: &mut State, frames: &[u8], attempts: u32, reason: &str) {
-        let mut out = Vec::with_capacity(frames.len() + 256);
-        for frame in Frames(frames) {
-            state.counts.dead_lettered += 1;
-            put_dead_letter(&frame, "hec", attempts, reason, &mut out);
-        }
-        report_once("events that the server will not take", || match &state.backup {
-            Some(_) => format!("{reason}; the event went to the backup"),
-            None => format!("{reason}; the event was left out (--backup FILE would keep it)"),
-        });
-        let Some(backup) = &mut state.backup else { return };
-        if let Err(error) = backup.write_all(&out).and_then(|()| backup.sync_data()) {
-            state.fatal.get_or_insert(Failure::failed(format!("--backup: {error}")));
-        }
-    }
-
-    /// The thread that asks which batches the indexers have.
-    fn ask_for_acks(&self) {
-        let mut interval = FIRST_ASK;
-        let mut state = self.lock();
-        while state.fatal.is_none() {
-            state = self.pause(state, interval);
-            if state.waiting.is_empty() {
-                interval = FIRST_ASK;
-                continue;
-            }
-            let mut questions: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-            for waiting in &state.waiting {
-                let ids = questions.entry(waiting.channel.clone()).or_default();
-                if ids.len() < MAX_ASKED {
-                    ids.push(waiting.id);
-                }
-            }
-            drop(state);
-            let answers: Vec<_> =
-                questions.into_iter().map(|(channel, ids)| (self.client.ask(&channel, &ids), channel)).collect();
-            state = self.lock();
-            let mut progress = false;
-            for (answer, channel) in answers {
-                match answer {
-                    Ok(Ok(done)) => progress |= self.acknowledged(&mut state, &channel, &done),
-                    Ok(Err(reason)) => report_once("questions for acks that failed", || reason),
-                    Err(reason) => {
-                        state.fatal.get_or_insert(Failure::failed(reason));
-                    }
-                }
-            }
-            self.send_overdue_again(&mut state);
-            self.commit(&mut state);
-            interval = if progress { FIRST_ASK } else { interval.mul_f64(1.5).min(self.ack_interval) };
-            self.room.notify_all();
-            self.work.notify_all();
-        }
-    }
-
-    /// Sleeps, however often something becomes ready meanwhile.
-    fn pause<'a>(&self, mut state: MutexGuard<'a, State>, interval: Duration) -> MutexGuard<'a, State> {
-        let until = Instant::now() + interval;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || state.fatal.is_some() {
-                return state;
-            }
-            state = self.wait(state, &self.work, left);
-        }
-    }
-
-    fn acknowledged(&self, state: &mut State, channel: &str, ids: &[u64]) -> bool {
-        let mut any = false;
-        let mut place = 0;
-        while place < state.waiting.len() {
-            let waiting = &state.waiting[place];
-            if waiting.channel == channel && ids.contains(&waiting.id) {
-                let waiting = state.waiting.swap_remove(place);
-                self.delivered(state, &waiting.part);
-                any = true;
-            } else {
-                place += 1;
-            }
-        }
-        any
-    }
-
-    /// What was not acknowledged in time is sent once more, on a new channel: the old one may have been forgotten.
-    fn send_overdue_again(&self, state: &mut State) {
-        let mut place = 0;
-        let mut any = false;
-        while place < state.waiting.len() {
-            if state.waiting[place].since.elapsed() < self.ack_timeout {
-                place += 1;
-                continue;
-            }
-            let mut part = state.waiting.swap_remove(place).part;
-            state.counts.sent_again += part.events as u64;
-            state.counts.possible_duplicates += part.events as u64;
-            part.not_before = None;
-            state.ready.push_front(part);
-            any = true;
-        }
-        if any {
-            state.channel = new_channel();
-            report_once("batches that were not acknowledged in time", || {
-                "a batch was not acknowledged in time and is sent again".to_string()
-            });
-        }
     }
 }
 
