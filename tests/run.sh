@@ -30,6 +30,8 @@ if [ ! -x target/syslog-ng/usr/sbin/syslog-ng ]; then
 fi
 # Senders of GELF.
 sh tests/need_python.sh pygelf=pygelf graypy=graypy
+# A sender to the HTTP Event Collector.
+sh tests/need_python.sh splunk_hec=splunk-hec-ftf requests=requests
 # A server that takes what a delivery stream is sent.
 sh tests/need_python.sh moto='moto[server]'
 # The release profile is what users run, and shares its build with the demo.
