@@ -21,6 +21,7 @@ bench:
 	bash benches/filters.sh
 	bash benches/manage.sh
 	bash benches/logstreams.sh
+	bash benches/hec.sh
 	bash benches/firehose.sh
 	bash benches/listen.sh
 

@@ -100,7 +100,7 @@ struct Args {
     ack_timeout: Duration,
 
     /// Events in a request
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 5000)]
     max_batch_events: usize,
 
     /// Bytes in a request, before compression

@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::pipeline::{Failure, report_once};
 
 /// Acks are asked for that soon, then at growing intervals while nothing is acknowledged.
-pub const FIRST_ASK: Duration = Duration::from_millis(250);
+pub const FIRST_ASK: Duration = Duration::from_millis(100);
 /// Ids in one question.
 const MAX_ASKED: usize = 1000;
 

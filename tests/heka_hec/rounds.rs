@@ -3,8 +3,6 @@
 //!
 //! HEKA_HEC_ROUNDS makes it longer than CI's; HEKA_SEED repeats a round: it is the first round's seed.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Random, Workdir, payloads, setting};
+use crate::common::{Random, Workdir, payloads, setting};
 
 /// A channel of the server: what waits there to be acknowledged, and after how many questions it will be (none: never).
 #[derive(Default)]

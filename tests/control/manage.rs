@@ -2,17 +2,13 @@
 //!
 //! HEKA_KILL_ROUNDS makes the kill test longer than CI's; HEKA_SEED repeats one.
 
-mod common;
-#[path = "common/tutorial.rs"]
-mod tutorial;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{Background, Ran, Random, Workdir, eventually, field, frames, messages, setting};
+use crate::common::{Background, Ran, Random, Workdir, eventually, field, frames, messages, setting};
+use crate::tutorial::{KEY, LOAD, UNLOAD, sbmgr, tutorial};
 use heka::message::schema::Message;
 use serde_json::Value as Json;
-use tutorial::{KEY, LOAD, UNLOAD, sbmgr, tutorial};
 
 const OLD_KEY: &str = "hmac_key = \"Old Platform devs signing key\"";
 const MANAGE: &str = "heka-sandbox manage --config-file hekad.toml:PlatformDevs --keys hekad.toml";

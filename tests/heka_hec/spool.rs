@@ -1,14 +1,12 @@
 //! heka-hec: several servers, channels, the spool, scripts that make events, and the library that many send with.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Random, Workdir, eventually, field, messages, payloads, setting};
+use crate::common::{Random, Workdir, eventually, field, messages, payloads, setting};
 
 type Answer = Arc<Mutex<dyn FnMut(&str, &str) -> Option<(String, String)> + Send>>;
 

@@ -1,6 +1,9 @@
 //! heka-hec and heka-listen --hec, against each other, against curl, and against a server that misbehaves by script.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod rounds;
+mod spool;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,7 +1,8 @@
 //! heka-inject, heka-sbmgr and heka-sbmgrload: what they make, and what a listener that checks signatures takes of it.
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "common/tutorial.rs"]
+mod manage;
 mod tutorial;
 
 use std::time::Duration;
