@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use crate::pipeline::{Checkpoint, Failure, Mark};
 use crate::stream::CursorRef;
 
-/// Names a batch in its window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Names a batch in its window; a later one has a greater ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
 struct Entry {

@@ -120,13 +120,11 @@ impl Shared {
     }
 
     fn take_back(&self, state: &mut State, which: impl Fn(&Waiting) -> bool, words: &str) {
-        let mut place = 0;
-        while place < state.waiting.len() {
-            if !which(&state.waiting[place]) {
-                place += 1;
-                continue;
-            }
-            let Waiting { session, mut part, .. } = state.waiting.swap_remove(place);
+        let (mut taken, kept) = std::mem::take(&mut state.waiting).into_iter().partition::<Vec<_>, _>(which);
+        state.waiting = kept;
+        // The oldest comes first again.
+        taken.sort_by_key(|waiting| std::cmp::Reverse(waiting.part.ticket));
+        for Waiting { session, mut part, .. } in taken {
             session.wear();
             state.counts.sent_again += part.events as u64;
             state.counts.possible_duplicates += part.events as u64;

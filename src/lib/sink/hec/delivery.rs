@@ -53,7 +53,6 @@ pub struct State {
     pub bytes: usize,
     pub counts: Counts,
     pub fatal: Option<Failure>,
-    pub closing: bool,
 }
 
 pub struct Shared {
@@ -121,7 +120,6 @@ impl Shared {
             bytes: 0,
             counts: Counts::default(),
             fatal: None,
-            closing: false,
         };
         Ok(Shared {
             state: Mutex::new(state),
@@ -290,25 +288,26 @@ impl Shared {
             }
             Reply::Accepted { .. } => self.delivered(state, &part),
             Reply::Retry { reason, after, unclear } => {
-                if unclear {
-                    // It may have got an ack id that stands for an earlier batch, from a server that has begun anew.
-                    let words = "a request got no answer: what waits for an ack on its channel is sent again too";
-                    self.send_again(state, session, words);
-                }
                 let limit = match self.max_attempts {
                     Some(limit) => limit,
                     None if part.rereadable => 0,
                     None => DEFAULT_ATTEMPTS,
                 };
                 if limit > 0 && part.attempts >= limit {
-                    return self.give_up(state, part, &reason);
+                    self.give_up(state, part, &reason);
+                } else {
+                    report_once("requests that failed and are tried again", || reason);
+                    state.counts.sent_again += part.events as u64;
+                    // Another server may have room now.
+                    let after = after.filter(|_| self.clients.len() == 1);
+                    part.not_before = Some(Instant::now() + part.backoff.next(after));
+                    state.ready.push_front(part);
                 }
-                report_once("requests that failed and are tried again", || reason);
-                state.counts.sent_again += part.events as u64;
-                // Another server may have room now.
-                let after = after.filter(|_| self.clients.len() == 1);
-                part.not_before = Some(Instant::now() + part.backoff.next(after));
-                state.ready.push_front(part);
+                if unclear {
+                    // It may have got an ack id that stands for an earlier batch, from a server that has begun anew.
+                    let words = "a request got no answer: what waits for an ack on its channel is sent again too";
+                    self.send_again(state, session, words);
+                }
             }
             Reply::BadIndex { number, reason } if number < part.events => {
                 self.take_index_out(state, part, number, &reason)

@@ -15,6 +15,7 @@ use super::event::{EventOptions, MADE};
 use crate::message::{MessageBuilder, ValueType};
 use crate::pipeline::{Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, describe, report};
 use crate::sandbox::{Encoded, Encoder, Terminated};
+use crate::sink::Spool;
 use crate::sink::watermark::Marks;
 use crate::sink::window::save;
 use crate::stream::{Frame, put_frame};
@@ -141,7 +142,10 @@ impl Sender {
         let mut left: Vec<Part> = state.ready.drain(..).collect();
         left.extend(std::mem::take(&mut state.waiting).into_iter().map(|waiting| waiting.part));
         let open = std::mem::take(&mut self.open);
-        if open.events > 0 {
+        let spooled = |spool: &Spool| spool.put(std::slice::from_ref(&open.frames)).is_ok();
+        if open.events > 0 && self.shared.spool.as_ref().is_some_and(spooled) {
+            self.safe(&mut state, open.marks);
+        } else if open.events > 0 {
             let ticket = state.window.open(open.marks.into_vec());
             left.push(Part::new(ticket, open.frames, open.events, open.body, open.query, true));
         }
@@ -311,7 +315,6 @@ impl Stage for Sender {
             let marks = std::mem::take(&mut self.open.marks);
             self.safe(&mut state, marks);
         }
-        state.closing = true;
         self.shared.work.notify_all();
         let mut drain_until = None;
         while closed.is_ok() && state.fatal.is_none() && !self.shared.is_done(&state) {
