@@ -40,6 +40,8 @@ pub enum Refusal {
     Split(String),
     /// Never.
     Fatal(String),
+    /// There are no credentials. Once there were some, they may come again: a machine's are fetched anew now and then.
+    NoCredentials(String),
 }
 
 /// What became of each record of a call, in order: its id is left out, an error told.
@@ -161,7 +163,7 @@ impl Client {
         match (error, code, status) {
             (SdkError::TimeoutError(_), ..) => Refusal::Retry(text),
             (SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_), ..) if text.contains("credentials") => {
-                Refusal::Fatal(format!("no AWS credentials, by environment, --profile or instance: {text}"))
+                Refusal::NoCredentials(format!("no AWS credentials, by environment, --profile or instance: {text}"))
             }
             (SdkError::ConstructionFailure(_), ..) => Refusal::Fatal(text),
             (SdkError::DispatchFailure(failure), ..) if failure.is_user() || is_certificate_error(&text) => {

@@ -160,6 +160,7 @@ async fn send(shared: &Arc<Shared>, options: SenderOptions) -> Result<(), Failur
         not_before: None,
         most: MAX_RECORDS,
         renewed: false,
+        accepted: false,
         success: Instant::now(),
     };
     let mut flushed = Instant::now();
@@ -228,7 +229,7 @@ async fn await_stream(shared: &Shared, client: &Client) -> Result<(), Failure> {
                 report(&format!("whether the stream is active is not known: {reason}"));
                 return Ok(());
             }
-            Err(Refusal::Fatal(reason)) => return Err(Failure::failed(reason)),
+            Err(Refusal::Fatal(reason) | Refusal::NoCredentials(reason)) => return Err(Failure::failed(reason)),
             Err(Refusal::Retry(reason) | Refusal::Expired(reason) | Refusal::Split(reason)) => {
                 report_once("calls that are made again", || reason);
                 return Ok(());
@@ -255,6 +256,8 @@ struct Sender<'s> {
     /// The credentials were read anew, and nothing has succeeded since.
     renewed: bool,
     success: Instant,
+    /// Something was delivered.
+    accepted: bool,
 }
 
 impl Sender<'_> {
@@ -299,6 +302,7 @@ impl Sender<'_> {
                 self.shared.set(|state| state.counts.delivered += delivered);
                 if delivered > 0 {
                     self.success = Instant::now();
+                    self.accepted = true;
                     self.renewed = false;
                     // It takes some: to wait longer and longer would be to send less than it takes.
                     self.backoff = Backoff::default();
@@ -320,6 +324,7 @@ impl Sender<'_> {
                 names.into_iter().for_each(|name| self.again(name));
                 match refusal {
                     Refusal::Fatal(reason) => return Err(Failure::failed(reason)),
+                    Refusal::NoCredentials(reason) if !self.accepted => return Err(Failure::failed(reason)),
                     Refusal::Split(_) => {
                         self.most = count / 2;
                         return Ok(());
@@ -330,7 +335,7 @@ impl Sender<'_> {
                         self.client = Arc::new(self.client.renewed().await.map_err(Failure::failed)?);
                         return Ok(());
                     }
-                    Refusal::Retry(reason) => reason,
+                    Refusal::Retry(reason) | Refusal::NoCredentials(reason) => reason,
                 }
             }
         };
