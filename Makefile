@@ -3,7 +3,7 @@ DESTDIR ?=
 PROGRAMS = heka-tail heka-listen heka-inject heka-decode heka-sandbox heka-match heka-cef heka-cat heka-hec heka-firehose \
 	heka-http heka-lua heka-sbmgr heka-sbmgrload
 
-.PHONY: build demo test install bench fuzz docs
+.PHONY: build demo test install bench bench-peers fuzz docs
 
 build:
 	cargo build --release
@@ -24,6 +24,10 @@ bench:
 	bash benches/hec.sh
 	bash benches/firehose.sh
 	bash benches/listen.sh
+
+# Side by side with what one would take instead; needs some of them installed.
+bench-peers:
+	bash benches/peers.sh
 
 # An hour and ten minutes; needs cargo-fuzz and a nightly toolchain.
 fuzz:

@@ -205,7 +205,11 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 pub fn binaries() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_heka-cat")).parent().unwrap().to_path_buf()
+    // tests/run.sh names those that users run; without it the tests' own build is taken.
+    match std::env::var_os("HEKA_PROGRAMS") {
+        Some(folder) => folder.into(),
+        None => Path::new(env!("CARGO_BIN_EXE_heka-cat")).parent().unwrap().to_path_buf(),
+    }
 }
 
 pub fn data_dir() -> PathBuf {

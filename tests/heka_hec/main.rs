@@ -2,15 +2,17 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod http;
 mod rounds;
 mod spool;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Workdir, eventually, field, messages, payloads};
+use http::{Incoming, listen};
 
 /// A HEC server that gives scripted answers and remembers what it was asked: (path, headers, body).
 struct Scripted {
@@ -28,17 +30,9 @@ struct Request {
 impl Scripted {
     /// `answer` gets the number of the request and the request; it answers status line and body.
     fn new(answer: impl Fn(usize, &Request) -> (u16, String) + Send + 'static) -> Scripted {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = requests.clone();
-        let answer = Arc::new(Mutex::new(answer));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (seen, answer) = (seen.clone(), answer.clone());
-                std::thread::spawn(move || while serve(&stream, &seen, &*answer).is_some() {});
-            }
-        });
+        let (seen, answer) = (requests.clone(), Mutex::new(answer));
+        let port = listen(move |stream| serve(stream, &seen, &answer));
         Scripted { port, requests }
     }
 
@@ -52,19 +46,9 @@ fn serve<A: Fn(usize, &Request) -> (u16, String)>(
     seen: &Mutex<Vec<Request>>,
     answer: &Mutex<A>,
 ) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let lower = head.to_ascii_lowercase();
-    let length = lower.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let path = head.split(' ').nth(1).unwrap().to_string();
-    let request = Request { path, headers: lower, body: String::from_utf8_lossy(&body).into_owned() };
+    let incoming = Incoming::read(stream)?;
+    let body = incoming.text();
+    let request = Request { path: incoming.path, headers: incoming.head, body };
     let number = {
         let mut seen = seen.lock().unwrap();
         seen.push(request.clone());

@@ -4,13 +4,14 @@
 //! HEKA_HEC_ROUNDS makes it longer than CI's; HEKA_SEED repeats a round: it is the first round's seed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::{Random, Workdir, payloads, setting};
+use crate::http::{Incoming, listen};
 
 /// A channel of the server: what waits there to be acknowledged, and after how many questions it will be (none: never).
 #[derive(Default)]
@@ -152,28 +153,18 @@ impl Server {
 }
 
 fn serve(mut stream: &TcpStream, server: &Mutex<Server>) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let lower = head.to_ascii_lowercase();
-    let header = |name: &str| lower.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_string();
-    let mut body = vec![0; header("content-length: ").parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
-    let text = match header("content-encoding: ").as_str() {
+    let request = Incoming::read(stream)?;
+    let text = match request.header("content-encoding").as_str() {
         "gzip" => {
             let mut text = String::new();
-            flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut text).ok()?;
+            flate2::read::GzDecoder::new(&request.body[..]).read_to_string(&mut text).ok()?;
             text
         }
-        _ => String::from_utf8(body).ok()?,
+        _ => request.text(),
     };
-    let channel = header("x-splunk-request-channel: ");
+    let channel = request.header("x-splunk-request-channel");
     let mut locked = server.lock().unwrap();
-    let deed = if head.contains("/collector/ack") {
+    let deed = if request.path.contains("/collector/ack") {
         let asked: serde_json::Value = serde_json::from_str(&text).ok()?;
         let ids: Vec<u64> = asked["acks"].as_array()?.iter().filter_map(serde_json::Value::as_u64).collect();
         locked.acks(&channel, &ids)
@@ -201,19 +192,6 @@ fn serve(mut stream: &TcpStream, server: &Mutex<Server>) -> Option<()> {
     }
 }
 
-fn start(server: &Arc<Mutex<Server>>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let server = server.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let server = server.clone();
-            std::thread::spawn(move || while serve(&stream, &server).is_some() {});
-        }
-    });
-    port
-}
-
 fn round(seed: u64) {
     let mut random = Random(seed);
     let (ack, lines) = (random.next().is_multiple_of(2), 20 + random.next() % 60);
@@ -233,7 +211,8 @@ fn round(seed: u64) {
     dir.write("in.log", (0..lines).map(|n| event(n) + "\n").collect::<String>());
     let mut options = vec!["--max-batch-events 5 --timeout 1 --backup dead.hpb --max-attempts 0".to_string()];
     // One server by two names, or one.
-    let port = start(&server);
+    let served = server.clone();
+    let port = listen(move |stream| serve(stream, &served));
     options.push(format!("--url http://127.0.0.1:{port}"));
     for (wanted, option) in [
         (ack, "--ack --ack-timeout 1 --ack-interval 0.25".to_string()),

@@ -1,43 +1,21 @@
 //! heka-hec: several servers, channels, the spool, scripts that make events, and the library that many send with.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::{Random, Workdir, eventually, field, messages, payloads, setting};
+use crate::http::{Incoming, listen};
 
-type Answer = Arc<Mutex<dyn FnMut(&str, &str) -> Option<(String, String)> + Send>>;
-
-/// A server that gets each request's head and body, and answers with more headers and a body; or closes the connection.
-fn serve(answer: impl FnMut(&str, &str) -> Option<(String, String)> + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let answer: Answer = Arc::new(Mutex::new(answer));
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let answer = answer.clone();
-            std::thread::spawn(move || while exchange(&stream, &answer).is_some() {});
-        }
-    });
-    port
-}
-
-fn exchange(mut stream: &TcpStream, answer: &Answer) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let head = head.to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let (status, text) = (answer.lock().unwrap())(&head, &String::from_utf8_lossy(&body))?;
-    write!(stream, "HTTP/1.1 {status}Content-Length: {}\r\n\r\n{text}", text.len()).ok()
+/// A server that gets each request, and answers with more headers and a body; or closes the connection.
+fn serve(answer: impl FnMut(&Incoming) -> Option<(String, String)> + Send + 'static) -> u16 {
+    let answer = Mutex::new(answer);
+    listen(move |mut stream| {
+        let request = Incoming::read(stream)?;
+        let (status, text) = (answer.lock().unwrap())(&request)?;
+        write!(stream, "HTTP/1.1 {status}Content-Length: {}\r\n\r\n{text}", text.len()).ok()
+    })
 }
 
 const OK: &str = "200 OK\r\n";
@@ -47,14 +25,9 @@ fn taken() -> Option<(String, String)> {
     Some((OK.into(), TAKEN.into()))
 }
 
-fn header(head: &str, name: &str) -> String {
-    let line = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_string));
-    line.unwrap_or_default()
-}
-
 /// Numbers of the events in a body.
-fn numbers(body: &str) -> Vec<u64> {
-    let events = serde_json::Deserializer::from_str(body).into_iter::<serde_json::Value>();
+fn numbers(request: &Incoming) -> Vec<u64> {
+    let events = serde_json::Deserializer::from_slice(&request.body).into_iter::<serde_json::Value>();
     events.map(|event| event.unwrap()["event"].as_str().unwrap().parse().unwrap()).collect()
 }
 
@@ -66,10 +39,10 @@ fn a_channel_keeps_to_its_server_and_its_cookies() {
     let wrong = Arc::new(Mutex::new(Vec::new()));
     let server = |name: &'static str, wrong: Arc<Mutex<Vec<String>>>| {
         let (mut nodes, mut known) = (0, BTreeSet::<(String, String, u64)>::new());
-        serve(move |head, body| {
-            let (channel, cookie) = (header(head, "x-splunk-request-channel"), header(head, "cookie"));
-            if head.contains("/ack?") {
-                let asked: serde_json::Value = serde_json::from_str(body).unwrap();
+        serve(move |request| {
+            let (channel, cookie) = (request.header("x-splunk-request-channel"), request.header("cookie"));
+            if request.path.contains("/ack?") {
+                let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
                 let mut acks = serde_json::Map::new();
                 for id in asked["acks"].as_array().unwrap() {
                     let here = known.contains(&(channel.clone(), cookie.clone(), id.as_u64().unwrap()));
@@ -111,13 +84,13 @@ fn a_server_that_is_down_is_left_alone_while_another_takes_all() {
     dir.write("token", "s3cret\n");
     let arrived = Arc::new(Mutex::new(Vec::new()));
     let seen = arrived.clone();
-    let up = serve(move |_, body| {
-        seen.lock().unwrap().extend(numbers(body));
+    let up = serve(move |request| {
+        seen.lock().unwrap().extend(numbers(request));
         taken()
     });
     let failures = Arc::new(Mutex::new(0));
     let count = failures.clone();
-    let busy = serve(move |_, _| {
+    let busy = serve(move |_| {
         *count.lock().unwrap() += 1;
         Some(("503 Busy\r\n".into(), String::new()))
     });
@@ -137,12 +110,12 @@ fn one_request_at_a_time_keeps_the_order_whatever_fails() {
     dir.write("token", "s3cret\n");
     let arrived = Arc::new(Mutex::new(Vec::new()));
     let (seen, mut count) = (arrived.clone(), 0);
-    let port = serve(move |_, body| {
+    let port = serve(move |request| {
         count += 1;
         if count % 3 == 2 {
             return Some(("500 X\r\n".into(), String::new()));
         }
-        seen.lock().unwrap().extend(numbers(body));
+        seen.lock().unwrap().extend(numbers(request));
         taken()
     });
     let options = format!("--url http://127.0.0.1:{port} --token-file token --in-flight 1 --max-batch-events 10");
@@ -166,9 +139,9 @@ fn what_comes_while_the_server_is_down_is_sent_when_it_is_back() {
     let arrived = Arc::new(Mutex::new(None::<Vec<u64>>));
     let seen = arrived.clone();
     // None: it is down.
-    let port = serve(move |_, body| {
+    let port = serve(move |request| {
         let mut seen = seen.lock().unwrap();
-        seen.as_mut()?.extend(numbers(body));
+        seen.as_mut()?.extend(numbers(request));
         taken()
     });
     let sender = format!(
@@ -223,11 +196,11 @@ fn kill_9_loses_nothing_of_what_is_in_the_spool() {
         dir.write("token", "s3cret\n");
         let arrived = Arc::new(Mutex::new(BTreeSet::new()));
         let (seen, mut busy) = (arrived.clone(), Random(random.next()));
-        let port = serve(move |_, body| {
+        let port = serve(move |request| {
             if busy.next().is_multiple_of(10) {
                 return Some(("503 X\r\n".into(), String::new()));
             }
-            seen.lock().unwrap().extend(numbers(body));
+            seen.lock().unwrap().extend(numbers(request));
             taken()
         });
         let lines = 10_000;
@@ -254,13 +227,14 @@ fn scripts_make_events_and_what_is_refused_goes_aside() {
     let bodies = Arc::new(Mutex::new(Vec::new()));
     let seen = bodies.clone();
     // It has no index "none": that event, and the one before which Splunk names, are refused.
-    let port = serve(move |_, body| {
+    let port = serve(move |request| {
+        let body = request.text();
         let bad = body.lines().position(|line| line.contains("\"index\":\"none\""));
         if let Some(place) = bad {
             let text = format!(r#"{{"text":"Incorrect index","code":7,"invalid-event-number":{}}}"#, place + 1);
             return Some(("400 X\r\n".into(), text));
         }
-        seen.lock().unwrap().push(body.to_string());
+        seen.lock().unwrap().push(body);
         taken()
     });
     dir.write(

@@ -178,6 +178,28 @@ mod tests {
         assert_eq!(full_name("A", "../../etc/passwd\0\u{e9}"), "A-______etc_passwd__");
     }
 
+    proptest::proptest! {
+        /// Whatever a configuration says, it is planned or refused in words; its name leads nowhere.
+        #[test]
+        fn any_configuration_is_planned_or_refused(
+            name in "[^\n\\]\"]{0,20}",
+            lines in proptest::collection::vec("(type|message_matcher|ticker_interval|memory_limit|[a-z_.]{0,9}) *= *(['\"]?.{0,20}['\"]?|-?[0-9]{0,20}|true|[\\[{].{0,5})", 0..6),
+            script in proptest::prelude::any::<Vec<u8>>(),
+        ) {
+            let text = format!("[\"{name}\"]\ntype = 'SandboxFilter'\nmessage_matcher = 'TRUE'\n{}", lines.join("\n"));
+            let allowed = Allowed { limits: Limits::default(), modules: ModulePath::default(), strict_nil: false };
+            for text in [text.as_str(), &text[text.len().min(name.len() + 5)..], &lines.join("\n")] {
+                let Ok((name, section)) = parse_config(text) else { continue };
+                let full = full_name("M", &name);
+                proptest::prop_assert!(full.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
+                if let Ok(plan) = allowed.plan(full.clone(), &name, &section, &script, PathBuf::new()) {
+                    proptest::prop_assert_eq!(&plan.name, &full);
+                    proptest::prop_assert!(plan.settings.limits.memory <= allowed.limits.memory);
+                }
+            }
+        }
+    }
+
     #[test]
     fn the_first_section_counts() {
         let name = |text| parse_config(text).map(|(name, _)| name);

@@ -83,6 +83,10 @@ pub struct ManagerStage {
     authority: Authority,
     pool: Pool,
     running: BTreeMap<String, Running>,
+    /// How many of them keep data.
+    preserving: usize,
+    /// How many of them want signed messages.
+    choosy: usize,
     /// One for each interval: timers are due at its multiples.
     tickers: Vec<(Duration, Ticker)>,
     /// The newest cursors of what was given to the filters.
@@ -126,6 +130,8 @@ impl ManagerStage {
             directory,
             authority,
             running: BTreeMap::new(),
+            preserving: 0,
+            choosy: 0,
             tickers: Vec::new(),
             taken: Cursors::default(),
             released: Cursors::default(),
@@ -183,6 +189,8 @@ impl ManagerStage {
         if !running.ticker.is_zero() && !self.tickers.iter().any(|(interval, _)| *interval == running.ticker) {
             self.tickers.push((running.ticker, Ticker::new(self.options.clock, running.ticker)));
         }
+        self.preserving += running.preserves as usize;
+        self.choosy += running.signer as usize;
         self.running.insert(name, running);
         self.news = true;
         Ok(())
@@ -191,6 +199,8 @@ impl ManagerStage {
     /// Forgets a filter that doesn't run any more.
     fn forget(&mut self, name: &str) -> Option<Running> {
         let running = self.running.remove(name)?;
+        self.preserving -= running.preserves as usize;
+        self.choosy -= running.signer as usize;
         if !self.running.values().any(|other| other.ticker == running.ticker) {
             self.tickers.retain(|(interval, _)| *interval != running.ticker);
         }
@@ -315,14 +325,10 @@ impl ManagerStage {
         self.deliver(out)
     }
 
-    fn preserves(&self) -> bool {
-        self.running.values().any(|running| running.preserves)
-    }
-
     /// Saves what filters keep. From then on the cursors may go out.
     fn save(&mut self, out: &mut Output) -> Result<(), Failure> {
         self.settle(out)?;
-        if self.preserves() {
+        if self.preserving > 0 {
             // What the states no longer have must be on its way.
             out.flush()?;
             let cursors = Arc::new(self.taken.clone());
@@ -374,7 +380,7 @@ impl ManagerStage {
         let statuses = std::mem::take(&mut self.reply.statuses);
         self.deliver(out)?;
         self.checked = Instant::now();
-        if !self.preserves() {
+        if self.preserving == 0 {
             self.release();
         }
         if std::mem::take(&mut self.news) {
@@ -391,7 +397,7 @@ impl ManagerStage {
     }
 
     fn save_is_due(&self) -> bool {
-        self.changed && self.saved.elapsed() >= self.options.save_every && self.preserves()
+        self.changed && self.saved.elapsed() >= self.options.save_every && self.preserving > 0
     }
 }
 
@@ -408,7 +414,7 @@ impl Stage for ManagerStage {
         }
         (self.changed, self.news) = (true, true);
         let control = self.options.control.matches(&view);
-        let matters = control || self.options.keys.is_some() && self.running.values().any(|running| running.signer);
+        let matters = control || self.choosy > 0;
         match if matters { self.authority.check(frame) } else { Ok(()) } {
             Ok(()) => {
                 self.pool.message(frame, &mut self.reply);
@@ -441,14 +447,14 @@ impl Stage for ManagerStage {
         self.settle(out)?;
         self.idled = true;
         self.tick(out, Ticker::silence)?;
-        if !self.preserves() {
+        if self.preserving == 0 {
             self.release();
         }
         self.look(out)
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let save = (self.changed && self.preserves()).then(|| self.saved + self.options.save_every);
+        let save = (self.changed && self.preserving > 0).then(|| self.saved + self.options.save_every);
         let check = self.news.then(|| self.checked + CHECK_EVERY);
         let ticks = self.tickers.iter().filter_map(|(_, ticker)| ticker.wake_at());
         [save, check].into_iter().flatten().chain(ticks).min()

@@ -10,7 +10,7 @@ use super::crew::Status;
 use super::directory::{Contents, contents, is_at_work, manager_of};
 use super::plan::Plan;
 use crate::message::now_ns;
-use crate::pipeline::{Failure, describe, write_whole};
+use crate::pipeline::{Failure, describe};
 use crate::sandbox::Limits;
 
 /// What a filter was loaded with.
@@ -74,7 +74,10 @@ pub fn write_status<'d>(
         "max_filters": max_filters,
         "filters": filters,
     });
-    write_whole(path, format!("{status}\n").as_bytes())
+    // Each second, and of no use after a crash: it needn't be synced.
+    let temporary = path.with_extension("status.tmp");
+    std::fs::write(&temporary, format!("{status}\n"))
+        .and_then(|()| std::fs::rename(&temporary, path))
         .map_err(|error| Failure::failed(format!("{}: {}", path.display(), describe(&error))))
 }
 
