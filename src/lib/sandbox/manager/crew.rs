@@ -383,9 +383,10 @@ impl Crew {
     fn look(&mut self, blocking: bool, reply: &mut Reply) {
         for place in 0..self.filters.len() {
             let Some(Some(filter)) = self.filters.get_mut(place) else { continue };
+            let most = self.rules.max_process_duration;
             if !blocking {
                 filter.waiting_since = filter.runner.process.sum();
-            } else if self.rules.max_process_duration < filter.mean_while_waiting() {
+            } else if !most.is_zero() && filter.mean_while_waiting() > most {
                 self.end(place, SLOW, reply);
                 continue;
             }
