@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{Random, Workdir, eventually, field, messages, payloads, setting};
+use crate::common::{Background, Random, Workdir, eventually, field, messages, payloads, setting};
 use crate::http::{Incoming, listen};
 
 /// A server that gets each request, and answers with more headers and a body; or closes the connection.
@@ -126,6 +126,13 @@ fn one_request_at_a_time_keeps_the_order_whatever_fails() {
     }
 }
 
+/// Ends a pipeline by kill -9, and waits until the last of it has let go of the spool.
+fn kill(dir: &Workdir, running: Background) {
+    drop(running);
+    let free = "[ ! -e spool/.lock ] || flock -n spool/.lock true";
+    eventually("the spool is free", || dir.sh(free).status.success());
+}
+
 /// Files of the spool.
 fn spooled(dir: &Workdir) -> usize {
     let files = std::fs::read_dir(dir.path("spool")).unwrap().flatten();
@@ -154,17 +161,17 @@ fn what_comes_while_the_server_is_down_is_sent_when_it_is_back() {
         dir.path("ck").exists() && String::from_utf8(dir.read("ck")).unwrap().contains("1892")
     });
     assert!(spooled(&dir) == 50);
-    drop(first);
+    kill(&dir, first);
     // A second process can't use it; a full spool stops the reading.
     let mut waiting = dir.start(&format!("sleep 60 | {sender} -v"));
     assert!(waiting.stderr_line().contains("not now"));
     dir.sh(&format!("true | {sender}")).fails(2, "another process uses it");
-    drop(waiting);
+    kill(&dir, waiting);
     let full = dir.start(&format!("heka-tail --checkpoint ck --commit sink log more | {sender} --spool-max 100000"));
     dir.write("more", (501..=3000).map(|n| format!("{n}\n")).collect::<String>());
     std::thread::sleep(Duration::from_secs(1));
     assert!(spooled(&dir) < 150, "{}", spooled(&dir));
-    drop(full);
+    kill(&dir, full);
     // Back: all arrives, the oldest first.
     *arrived.lock().unwrap() = Some(Vec::new());
     let ran = dir.sh(&format!("true | {sender} --in-flight 1 --stats"));
@@ -211,7 +218,7 @@ fn kill_9_loses_nothing_of_what_is_in_the_spool() {
         for _ in 0..4 {
             let running = dir.start(&format!("{pipe} 2> said"));
             std::thread::sleep(Duration::from_micros(random.next() % 500_000));
-            drop(running);
+            kill(&dir, running);
         }
         let ran = dir.sh(&pipe);
         assert_eq!(ran.code(), 0, "seed {seed} round {round}: {}", ran.stderr);
