@@ -128,8 +128,7 @@ fn the_tutorial_from_start_to_end() {
     eventually("it runs again", || states(&dir) == one("PlatformDevs-Example", "running"));
     sbmgr(&dir, port, 0, OLD_KEY, "");
     dir.sh(UNLOAD).ok();
-    eventually("it is gone", || states(&dir).is_empty());
-    assert_eq!(files(&dir), set([]));
+    eventually("it is gone with its files", || states(&dir).is_empty() && files(&dir).is_empty());
     stop((server, manager));
     let found = messages(&dir.read("out"));
     assert_eq!(kind(&found[0]), "heka.terminated");

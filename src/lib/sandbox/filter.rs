@@ -14,7 +14,7 @@ use super::state_file::{Cursors, StateFile};
 use super::{Settings, Terminated};
 use crate::matcher::Matcher;
 use crate::pipeline::{Failure, Flow, Output, Signals, Stage, Stats, report};
-use crate::stream::{CursorRef, Frame, Frames, put_frame, put_frame_like};
+use crate::stream::{CursorRef, Frame, Frames, put_frame};
 
 /// How a filter is run.
 pub struct FilterOptions {
@@ -145,9 +145,10 @@ impl FilterStage {
         }
         for (place, message) in self.runner.injected().enumerate() {
             // The last one stands for the call.
-            let cursor = if place + 1 == count { self.released.pop() } else { None };
-            let cursor = cursor.as_ref().map(|(stream, mark)| mark.cursor(stream));
-            put_frame(out.buf(), cursor, message);
+            match place + 1 == count {
+                true => self.released.put_frame(out.buf(), message),
+                false => put_frame(out.buf(), None, message),
+            }
             if let Some(state) = &mut self.state {
                 state.add(message);
             }
@@ -160,9 +161,10 @@ impl FilterStage {
         let count = Frames(frames).count();
         for (place, frame) in Frames(frames).enumerate() {
             let from_end = count - place;
-            let cursor = if from_end <= self.released.streams().count() { self.released.pop() } else { None };
-            let cursor = cursor.as_ref().map(|(stream, mark)| mark.cursor(stream));
-            put_frame(out.buf(), cursor, frame.message());
+            match from_end <= self.released.streams().count() {
+                true => self.released.put_frame(out.buf(), frame.message()),
+                false => put_frame(out.buf(), None, frame.message()),
+            }
         }
         out.filled()
     }
@@ -172,8 +174,7 @@ impl FilterStage {
         if self.state.is_none() || !has_cursor {
             return out.push(frame.raw());
         }
-        let cursor = self.released.pop();
-        put_frame_like(out.buf(), frame, cursor.as_ref().map(|(stream, mark)| mark.cursor(stream)));
+        self.released.put_frame_like(out.buf(), frame);
         out.filled()
     }
 

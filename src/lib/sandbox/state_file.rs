@@ -21,7 +21,7 @@ use serde_json::{Value as Json, json};
 use super::Sandbox;
 use super::clock::TickerState;
 use crate::pipeline::{Failure, Mark, describe, report_once, write_whole};
-use crate::stream::{CursorRef, put_frame};
+use crate::stream::{CursorRef, Frame, put_frame, put_frame_like};
 
 /// The cursors of several streams.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,9 +53,16 @@ impl Cursors {
         self.0.is_empty()
     }
 
-    /// Takes one cursor out.
-    pub fn pop(&mut self) -> Option<(Vec<u8>, Mark)> {
-        self.0.pop_first()
+    /// Appends a frame that takes one of the cursors along, while there are any.
+    pub fn put_frame(&mut self, buf: &mut Vec<u8>, message: &[u8]) {
+        let cursor = self.0.pop_first();
+        put_frame(buf, cursor.as_ref().map(|(stream, mark)| mark.cursor(stream)), message);
+    }
+
+    /// Appends a frame that came from elsewhere, with one of the cursors instead of its own, while there are any.
+    pub fn put_frame_like(&mut self, buf: &mut Vec<u8>, frame: &Frame<'_>) {
+        let cursor = self.0.pop_first();
+        put_frame_like(buf, frame, cursor.as_ref().map(|(stream, mark)| mark.cursor(stream)));
     }
 
     pub fn streams(&self) -> impl Iterator<Item = (&[u8], u64)> {

@@ -20,7 +20,7 @@ use crate::pipeline::{Failure, Flow, Output, Signals, Stage, Stats, report, repo
 use crate::sandbox::clock::{Clock, Ticker};
 use crate::sandbox::runner::put_terminated;
 use crate::sandbox::state_file::Cursors;
-use crate::stream::{Frame, Frames, Keys, put_frame, put_frame_like};
+use crate::stream::{Frame, Frames, Keys, put_frame};
 
 /// How a manager is run.
 pub struct ManagerOptions {
@@ -306,8 +306,7 @@ impl ManagerStage {
             out.push(&reply.out)?;
         } else {
             for frame in Frames(&reply.out) {
-                let cursor = self.released.pop();
-                put_frame(out.buf(), cursor.as_ref().map(|(stream, mark)| mark.cursor(stream)), frame.message());
+                self.released.put_frame(out.buf(), frame.message());
             }
             out.filled()?;
         }
@@ -429,8 +428,7 @@ impl Stage for ManagerStage {
             match cursor {
                 None => out.push(frame.raw())?,
                 Some(_) => {
-                    let cursor = self.released.pop();
-                    put_frame_like(out.buf(), frame, cursor.as_ref().map(|(stream, mark)| mark.cursor(stream)));
+                    self.released.put_frame_like(out.buf(), frame);
                     out.filled()?;
                 }
             }

@@ -92,8 +92,7 @@ impl Client {
 
     /// The same server by connections and cookies of their own.
     pub fn anew(&self) -> Client {
-        // The options were good enough once; a file that is gone meanwhile changes nothing for connections that last.
-        Client::new(self.options.clone()).unwrap_or_else(|_| self.clone())
+        Client { agent: self.agent.config().new_agent(), ..self.clone() }
     }
 
     /// Where it is.

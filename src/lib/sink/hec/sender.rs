@@ -61,8 +61,6 @@ pub struct Sender {
     max_batch_events: usize,
     max_batch_bytes: usize,
     batch_age: Duration,
-    in_flight: usize,
-    max_in_flight_bytes: usize,
     spool_max: u64,
     open: Open,
 }
@@ -84,7 +82,6 @@ impl Sender {
     /// # Errors
     /// When the backup or the spool can't be opened, or no thread can be started.
     pub fn new(clients: Vec<Client>, encoder: Option<Encoder>, options: SenderOptions) -> Result<Sender, Failure> {
-        let in_flight = options.in_flight.max(1);
         let mut sender = Sender {
             threads: Vec::new(),
             encoder,
@@ -92,13 +89,11 @@ impl Sender {
             max_batch_events: options.max_batch_events.max(1),
             max_batch_bytes: options.max_batch_bytes,
             batch_age: options.batch_age,
-            in_flight,
-            max_in_flight_bytes: options.max_in_flight_bytes,
             spool_max: options.spool_max,
             open: Open::default(),
             shared: Arc::new(Shared::new(clients, options)?),
         };
-        for number in 0..in_flight {
+        for number in 0..sender.shared.in_flight {
             let shared = sender.shared.clone();
             let started = std::thread::Builder::new().name("hec".into()).spawn(move || shared.send_batches(number));
             let failed = |error| Failure::failed(format!("no thread could be started: {error}"));
@@ -205,8 +200,8 @@ impl Sender {
         match &self.shared.spool {
             Some(spool) => spool.is_empty() || spool.bytes() + size as u64 <= self.spool_max,
             None => {
-                state.ready.len() < self.in_flight
-                    && (state.bytes == 0 || state.bytes + size <= self.max_in_flight_bytes)
+                state.ready.len() < self.shared.in_flight
+                    && (state.bytes == 0 || state.bytes + size <= self.shared.max_in_flight_bytes)
             }
         }
     }
@@ -294,7 +289,7 @@ impl Stage for Sender {
         if let Some(failure) = &state.fatal {
             return Err(failure.clone());
         }
-        let free = state.sending + state.ready.len() < self.in_flight;
+        let free = state.sending + state.ready.len() < self.shared.in_flight;
         drop(state);
         let old = self.open.since.is_some_and(|since| since.elapsed() >= self.batch_age);
         if free || old { self.close_batch() } else { Ok(()) }
