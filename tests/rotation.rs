@@ -37,7 +37,8 @@ fn numbers(text: &[u8]) -> Vec<u64> {
     text.split(|&byte| byte == b'\n').filter_map(number).collect()
 }
 
-/// Appends lines until it is stopped; opens the file anew when its name has gone to another, as services do.
+/// Appends lines until it is stopped; opens the file anew when its name has gone to another, as services do. While it
+/// has looked and writes, it holds the file `lock` beside the directory of logs.
 struct Writer {
     stop: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
@@ -57,13 +58,16 @@ impl Writer {
         let thread = std::thread::spawn(move || {
             let open = || File::options().append(true).create(true).open(&path).unwrap();
             let mut file = open();
+            let lock = File::create(path.parent().unwrap().with_file_name("lock")).unwrap();
             for number in 0.. {
                 if number % 50 == 0 {
+                    lock.unlock().unwrap();
+                    std::thread::sleep(pause.max(Duration::from_micros(1)));
                     if stopped.load(Ordering::Relaxed) {
                         return;
                     }
+                    lock.lock().unwrap();
                     let inode = fs::metadata(&path).map(|metadata| metadata.ino());
-                    std::thread::sleep(pause);
                     let own = file.metadata().unwrap().ino();
                     if inode.map_or(creates, |inode| inode != own) {
                         file = open();
@@ -125,6 +129,15 @@ fn ways(dir: &Workdir, files: &str, dates: bool) -> [(&'static str, String); 2] 
     ]
 }
 
+/// logrotate's configuration. It compresses a file when the writer is known to have left it.
+fn configure(dir: &Workdir, options: &str) {
+    let (logs, lock) = (dir.path("logs"), dir.path("lock"));
+    let (logs, lock) = (logs.display(), lock.display());
+    let script = format!("postrotate\nflock {lock} true\nendscript");
+    dir.write("conf", format!("{logs}/app.log {{\nrotate 10000\nmissingok\n{options}\n{script}\n}}\n"));
+    dir.sh("chmod 755 . logs; chmod 644 conf").ok();
+}
+
 const NUMBERED: &str = r"app\.log\.?(?P<Seq>\d+)?(\.gz)?";
 
 /// Runs logrotate as often as asked for, with a writer beside it.
@@ -143,9 +156,7 @@ fn with_logrotate(
         let (way, tail) = &ways(&dir, files, options.contains("dateext"))[way];
         let how = format!("{}, {way}", options.replace('\n', " "));
         fs::create_dir(dir.path("logs")).unwrap();
-        let logs = dir.path("logs");
-        dir.write("conf", format!("{}/app.log {{\nrotate 10000\nmissingok\n{options}\n}}\n", logs.display()));
-        dir.sh("chmod 755 . logs; chmod 644 conf").ok();
+        configure(&dir, options);
         // Long pauses between rotations would make long files.
         let slow = if pause > PAUSE { Duration::from_millis(1) } else { Duration::ZERO };
         let mut writer = Writer::start_slow(dir.path("logs/app.log"), false, slow);
@@ -154,15 +165,13 @@ fn with_logrotate(
         eventually("it is read", || !dir.read("out").is_empty());
         let mut rotated = 0;
         for rotation in 0..rotations {
-            // Every other time, the reader sleeps over two rotations. It has begun to read the file then: one that was
-            // taken up empty, and is filled, copied and truncated while the reader sleeps, is not looked for in copies.
-            if rotation % 4 == 3 {
-                pipe.signal("-CONT");
+            // Every other time, the reader sleeps over two rotations.
+            match rotation % 4 {
+                1 => pipe.signal("-STOP"),
+                3 => pipe.signal("-CONT"),
+                _ => {}
             }
             std::thread::sleep(pause);
-            if rotation % 4 == 1 {
-                pipe.signal("-STOP");
-            }
             let ran = dir.sh("/usr/sbin/logrotate -f -s state conf");
             rotated += ran.status.success() as u32;
         }
@@ -245,6 +254,35 @@ fn logrotate_copytruncate() {
 #[test]
 fn logrotate_copytruncate_compress() {
     with_logrotate("copytruncate\ncompress", NUMBERED, PAUSE, rotations(), all_that_reached_the_files);
+}
+
+/// A file with nothing in it, or that isn't there yet, may be filled, copied and truncated before it is looked at again.
+#[test]
+fn what_comes_into_an_empty_file_is_looked_for_in_copies() {
+    for (beginning, then) in [("true", "true"), (": > app.log", "true"), ("cp 0 app.log", ": > app.log")] {
+        let dir = Workdir::new();
+        fs::create_dir(dir.path("logs")).unwrap();
+        for number in 0..5 {
+            dir.write(&format!("logs/{number}"), line(number));
+        }
+        // What was rotated before the reader began is not asked for.
+        dir.sh(&format!("cd logs; cp 4 app.log.1; cp 4 app.log.2.gz; cp 4 other; {beginning}")).ok();
+        let pipe = dir.start("heka-tail -f logs/app.log logs/other | heka-cat --format payload > out");
+        // The files are taken up in this order.
+        eventually("it is read", || dir.read("out").ends_with(line(4).as_bytes()));
+        let before = numbers(&dir.read("out"));
+        dir.sh(&format!("cd logs; {then}")).ok();
+        std::thread::sleep(PAUSE * 10);
+        pipe.signal("-STOP");
+        for number in 1..4 {
+            let rotate = "mv app.log.1 app.log.2; cp app.log app.log.1; : > app.log";
+            let rotate = if number == 3 { "true" } else { rotate };
+            dir.sh(&format!("cd logs; cat {number} >> app.log; {rotate}")).ok();
+        }
+        pipe.signal("-CONT");
+        let found = received(&dir, "out", 3);
+        assert_eq!(found[before.len()..], [1, 2, 3], "{beginning}; {then}: {found:?}");
+    }
 }
 
 #[test]
@@ -352,9 +390,7 @@ fn kill_9_during_rotation_and_compression_loses_nothing() {
         let dir = Workdir::new();
         fs::create_dir(dir.path("logs")).unwrap();
         let (way, tail) = &ways(&dir, NUMBERED, false)[way];
-        let logs = dir.path("logs");
-        dir.write("conf", format!("{}/app.log {{\nrotate 10000\ncreate\ncompress\n}}\n", logs.display()));
-        dir.sh("chmod 755 . logs; chmod 644 conf").ok();
+        configure(&dir, "create\ncompress");
         let mut writer = Writer::start_slow(dir.path("logs/app.log"), false, Duration::from_micros(500));
         eventually("it writes", || writer.written() > 0);
         let rotating = Arc::new(AtomicBool::new(true));

@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
@@ -30,6 +31,12 @@ impl Identity {
 /// Time of the last change of content, ns.
 pub fn modified(metadata: &Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
+}
+
+/// Time of a file's making, ns; of the last change of content where the file system doesn't tell.
+pub fn made(metadata: &Metadata) -> i64 {
+    let since = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or_else(|| modified(metadata))
 }
 
 /// An open file. Compression is recognised by the first bytes, not by the name.
@@ -123,6 +130,22 @@ impl Content {
             at = 0;
         }
         Ok(content.skip(position.offset - at)?.then_some((content, head)))
+    }
+
+    /// Whether a file has what a position speaks of but for the last of it: a copy that was made while that was written.
+    pub fn is_cut_short(path: &Path, position: &Position) -> io::Result<bool> {
+        let beginning = Position { offset: 0, anchor: 0, anchor_hash: hash_tail(b""), ..*position };
+        let Some((content, _)) = Content::open_at(path, &beginning)? else { return Ok(false) };
+        let len = io::copy(&mut content.take(position.offset), &mut io::sink())?;
+        if len >= position.anchor && len < position.offset {
+            return Ok(Content::open_at(path, &Position { offset: position.anchor, ..*position })?.is_some());
+        }
+        Ok(len < position.offset)
+    }
+
+    /// The same open file.
+    pub fn share(&self) -> Content {
+        Content { file: self.file.clone(), decoder: None }
     }
 
     /// What uncompressed content begins with, at most [`HEAD`] bytes; nothing of compressed content.
@@ -313,6 +336,12 @@ mod tests {
             let mut rest = Vec::new();
             found.read_to_end(&mut rest).unwrap();
             prop_assert_eq!(&rest[..], &content[offset..]);
+            // A copy without its last bytes; the whole isn't one.
+            prop_assert!(!Content::is_cut_short(&path, &position).unwrap());
+            let cut = head.max(len / 2);
+            let short = dir.path().join("short");
+            std::fs::write(&short, compress(kind, &content[..cut])).unwrap();
+            prop_assert_eq!(Content::is_cut_short(&short, &position).unwrap(), cut < offset);
             // Another byte before the anchor, or in what it begins with: another file.
             let mut other = content.clone();
             if let Some(byte) = [anchor, head].into_iter().max().filter(|&end| end > 0).and_then(|end| {

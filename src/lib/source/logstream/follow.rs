@@ -16,7 +16,7 @@ use super::content::Identity;
 use super::cutter::Counted;
 use super::journal::Journal;
 use super::position::Position;
-use super::series::{Look, Moving, Read, SOON, STDIN, Series, Shape};
+use super::series::{Look, Moving, Read, SOON, STDIN, Series, Shape, Truncated};
 use super::splitter::Tail;
 use super::tree::Tree;
 use crate::pipeline::{
@@ -490,18 +490,26 @@ impl Follower {
 
     fn truncated(&mut self, place: usize, out: &mut Output) -> Result<bool, Failure> {
         let series = &mut self.series[place];
-        let head = match series.find_copy() {
-            Ok(None) => return Ok(true),
-            Ok(Some(head)) => head,
+        let next = match series.find_copy() {
+            Ok(Truncated::Copied) => return Ok(true),
+            Ok(Truncated::Next(next)) => next,
+            Ok(Truncated::Empty { after_copy: true }) => return Ok(false),
+            Ok(Truncated::Empty { after_copy: false }) => {
+                self.counted += series.cut(Tail::End, out)?;
+                series.expect_first();
+                return Ok(false);
+            }
             Err(Moving) => {
                 series.wake_at = Some(Instant::now() + SOON);
                 return Ok(false);
             }
         };
         let place_name = series.path.display().to_string();
-        report_once("truncated files", || format!("{place_name}: file truncated; reading it from its beginning"));
+        if next.path == series.path {
+            report_once("truncated files", || format!("{place_name}: file truncated; reading it from its beginning"));
+        }
         let counted = series.cut(Tail::End, out)?;
-        let begun = series.begin_again(head);
+        let begun = series.begin_again(next);
         self.counted += counted;
         if let Err(error) = begun {
             report(&format!("{place_name}: {}", describe(&error)));

@@ -18,8 +18,8 @@ use super::cutter::{Counted, Cutter, Cutting, Stamp};
 use super::journal::Journal;
 use super::position::{HEAD, Position, TAIL, fingerprint, hash_tail};
 use super::splitter::Tail;
-use super::tree::{Entry, Listing, Tree};
-use crate::message::wire::put_varint;
+use super::tree::{Entry, Listing, TICK, Tree};
+use crate::message::{now_ns, wire::put_varint};
 use crate::pipeline::{Failure, Output, describe, report, report_once};
 use crate::source::template::{Encoded, Template};
 use crate::stream::{CursorRef, MAX_CURSOR_SIZE};
@@ -72,6 +72,16 @@ pub struct Next {
     pub head: Vec<u8>,
 }
 
+/// What became of a file that was truncated.
+pub enum Truncated {
+    /// A copy has what was in it; reading goes on there.
+    Copied,
+    /// The rest of it is nowhere. This comes next: the file itself, or a later copy.
+    Next(Next),
+    /// The same, and nothing comes next yet. `after_copy`: it was copied, without the last of what was read.
+    Empty { after_copy: bool },
+}
+
 /// Files were renamed or removed while they were looked at: in a moment it will be clear.
 pub struct Moving;
 
@@ -80,6 +90,8 @@ pub struct Moving;
 enum Before {
     /// Nothing has been read.
     Nothing,
+    /// Nothing has been read; files made after this time, ns, are the stream's.
+    Made(i64),
     /// A file that was last changed at this time, ns.
     Changed(i64),
 }
@@ -295,10 +307,16 @@ impl Series {
         }
         let from_end = self.shape.from_end && !late;
         if let Some(path) = self.named.clone() {
-            let content = Content::open(&path)?;
-            if !content.file().metadata()?.is_file() {
+            let content = Content::open(&path).inspect_err(|_| self.expect_first())?;
+            let metadata = content.file().metadata()?;
+            if !metadata.is_file() {
                 self.tree = None;
                 self.content = Some(content);
+                return Ok(());
+            }
+            if self.shape.follow && metadata.len() == 0 {
+                self.content = Some(content);
+                self.expect_first();
                 return Ok(());
             }
             return if from_end { self.begin_at_end(content, &path) } else { self.adopt(content, &path, 0) };
@@ -310,6 +328,18 @@ impl Series {
             }
         }
         Ok(())
+    }
+
+    /// There is nothing yet in the file at hand, or it isn't there. When there is, the writer may have rotated it
+    /// meanwhile, even several times: then reading begins with the oldest file that was made since.
+    pub fn expect_first(&mut self) {
+        let metadata = match &self.content {
+            Some(content) => content.file().metadata().ok(),
+            None => None,
+        };
+        self.identity = metadata.as_ref().map_or_else(Identity::default, Identity::of);
+        self.before = Before::Made(metadata.as_ref().map_or_else(|| now_ns() - TICK.as_nanos() as i64, modified));
+        self.content = None;
     }
 
     fn begin_at_end(&mut self, mut content: Content, path: &Path) -> io::Result<()> {
@@ -418,6 +448,10 @@ impl Series {
             0 => Before::Nothing,
             time => Before::Changed(i64::try_from(time).unwrap_or(i64::MAX)),
         };
+        if let Some(copy) = self.short_copy_among(&listing, &position).and_then(|at| listing.files.get(at)) {
+            self.before = Before::Changed(copy.modified + 1);
+            return Ok(());
+        }
         let next = self.first_after(&listing.files).and_then(|at| listing.files.get(at));
         let then = match next {
             Some(next) if self.named.as_deref() == Some(&next.path) => "reading it from its beginning".into(),
@@ -448,12 +482,17 @@ impl Series {
             fingerprint: self.head_hash,
             base: self.base,
             modified: match self.before {
-                Before::Nothing => 0,
+                Before::Nothing | Before::Made(_) => 0,
                 Before::Changed(time) => time.max(0) as u64,
             },
             anchor,
             anchor_hash,
         }
+    }
+
+    /// The same with the anchor before the block that was read last.
+    fn position_at_block(&self) -> Position {
+        Position { anchor: self.anchor.0, anchor_hash: self.anchor.1, ..self.position() }
     }
 
     /// The anchor at the offset up to which content has been read, if the bytes before that are known.
@@ -464,7 +503,7 @@ impl Series {
     }
 
     fn encode_rest(&mut self) {
-        let position = Position { anchor: self.anchor.0, anchor_hash: self.anchor.1, ..self.position() };
+        let position = self.position_at_block();
         self.rest.clear();
         position.encode_rest(&mut self.rest);
     }
@@ -595,11 +634,11 @@ impl Series {
                 return Look::Stay(Some(Instant::now() + SOON));
             }
         };
-        let mut following = listing.files[from.min(listing.files.len())..].iter().filter(|file| {
-            let is_empty = || fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() == 0);
-            !self.skipped.contains(&file.identity) && !is_empty()
-        });
-        let Some(next) = following.next().cloned() else {
+        let (next, another) = {
+            let mut following = self.following(&listing, from);
+            (following.next().cloned(), following.next().is_some())
+        };
+        let Some(next) = next else {
             self.next_since = None;
             return Look::Stay(None);
         };
@@ -608,7 +647,7 @@ impl Series {
             || self.is_copy
             || self.damaged
             || self.content.as_ref().is_none_or(Content::is_compressed)
-            || following.next().is_some();
+            || another;
         if !finished {
             let since = *self.next_since.get_or_insert_with(Instant::now);
             if since.elapsed() < self.shape.rotate_wait {
@@ -630,9 +669,17 @@ impl Series {
         Look::Stay(Some(Instant::now() + SOON))
     }
 
+    /// Files of a list that have something to read, from a place on.
+    fn following<'a>(&'a self, listing: &'a Listing, from: usize) -> impl Iterator<Item = &'a Entry> {
+        listing.files.iter().skip(from).filter(|file| {
+            let is_empty = || fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() == 0);
+            !self.skipped.contains(&file.identity) && !is_empty()
+        })
+    }
+
     /// Where the file at hand is in a list; an error when that list is out of date.
     fn place_among(&mut self, listing: &Listing) -> Result<Option<usize>, Moving> {
-        if self.before == Before::Nothing {
+        if !matches!(self.before, Before::Changed(_)) {
             return Ok(None);
         }
         if let Some(at) = listing.files.iter().position(|file| file.identity == self.identity) {
@@ -671,31 +718,67 @@ impl Series {
 
     /// Where to begin when the file at hand is not among the others: after what was changed before it.
     fn first_after(&self, files: &[Entry]) -> Option<usize> {
-        match (self.before, &self.named) {
-            (Before::Nothing, Some(path)) => files.iter().position(|file| file.path.file_name() == path.file_name()),
-            (Before::Nothing, None) => (!files.is_empty()).then_some(0),
-            (Before::Changed(time), _) => files.iter().position(|file| file.modified >= time),
+        let of_that_name = || {
+            let name = self.named.as_ref()?.file_name();
+            files.iter().position(|file| file.path.file_name() == name)
+        };
+        match self.before {
+            Before::Nothing if self.named.is_none() => (!files.is_empty()).then_some(0),
+            Before::Nothing => of_that_name(),
+            Before::Made(time) => files.iter().position(|file| file.made > time).or_else(of_that_name),
+            Before::Changed(time) => files.iter().position(|file| file.modified >= time).or_else(of_that_name),
         }
     }
 
+    /// The copy of a file that was made, and the file truncated, while the last of what a position has was written.
+    /// That is in no file any more; the stream goes on after the copy.
+    fn short_copy_among(&self, listing: &Listing, position: &Position) -> Option<usize> {
+        if position.is_blank() {
+            return None;
+        }
+        // Files may begin alike; older ones are not it. The copy was finished some moments before the last was written.
+        let since = i64::try_from(position.modified).unwrap_or(i64::MAX).saturating_sub(1_000_000_000);
+        listing.files.iter().position(|file| {
+            let other = file.identity != self.identity && file.modified >= since;
+            other && Content::is_cut_short(&file.path, position).unwrap_or(false)
+        })
+    }
+
     /// The file was truncated. What was in it and had not been read is in a copy, if one was made: reading goes on
-    /// there. If there is none, answers what the file begins with now.
+    /// there.
     ///
     /// # Errors
     /// When files are being renamed or copied just now, so that it can't be told yet.
-    pub fn find_copy(&mut self) -> Result<Option<Vec<u8>>, Moving> {
+    pub fn find_copy(&mut self) -> Result<Truncated, Moving> {
         self.look_anew();
         let listing = self.listing();
-        let Some((at, content)) = self.copy_among(&listing)? else {
-            let head = self.content.as_ref().map_or(Ok(Vec::new()), Content::head).unwrap_or_default();
-            return if self.is_unchanged(&listing) { Ok(Some(head)) } else { Err(Moving) };
+        if let Some((at, content)) = self.copy_among(&listing)? {
+            let metadata = content.file().metadata().map_err(|_| Moving)?;
+            let path = listing.files.get(at).map(|file| file.path.clone()).unwrap_or_default();
+            self.set_file(content, &path, &metadata);
+            self.is_copy = true;
+            self.encode_rest();
+            return Ok(Truncated::Copied);
+        }
+        let short = self.short_copy_among(&listing, &self.position_at_block());
+        let later = short.and_then(|at| self.following(&listing, at + 1).next());
+        let (content, path) = match (later, &self.content) {
+            (Some(file), _) if file.identity != self.identity => {
+                (Content::open(&file.path).map_err(|_| Moving)?, &file.path)
+            }
+            (_, Some(content)) => (content.share(), &self.path),
+            (_, None) => return Err(Moving),
         };
-        let metadata = content.file().metadata().map_err(|_| Moving)?;
-        let path = listing.files.get(at).map(|file| file.path.clone()).unwrap_or_default();
-        self.set_file(content, &path, &metadata);
-        self.is_copy = true;
-        self.encode_rest();
-        Ok(None)
+        let next = Next { head: content.head().unwrap_or_default(), content, path: path.clone() };
+        // Another list, or a list whose names are other files' by now: all this may have been wrong.
+        if !self.is_unchanged(&listing) {
+            return Err(Moving);
+        }
+        // An empty file may be filled, copied and truncated again before the next look.
+        Ok(match self.shape.follow && next.head.is_empty() && !next.content.is_compressed() {
+            true => Truncated::Empty { after_copy: short.is_some() },
+            false => Truncated::Next(next),
+        })
     }
 
     /// Whether the files are those of a list at this moment, too.
@@ -705,13 +788,16 @@ impl Series {
         now.settled && now.version == listing.version
     }
 
-    /// Reads the file at hand, which was truncated, from its beginning.
-    pub fn begin_again(&mut self, head: Vec<u8>) -> io::Result<()> {
+    /// Goes on where the file at hand was truncated, and no copy has what follows.
+    pub fn begin_again(&mut self, mut next: Next) -> io::Result<()> {
         let base = self.base + self.cutter.read_offset();
-        let path = self.path.clone();
-        let Some(mut content) = self.content.take() else { return Ok(()) };
-        content.seek_to(0)?;
-        self.begin(content, &path, head, 0, base)
+        let is_copy = next.path != self.path;
+        if !is_copy {
+            next.content.seek_to(0)?;
+        }
+        self.begin(next.content, &next.path, next.head, 0, base)?;
+        self.is_copy = is_copy;
+        Ok(())
     }
 
     /// What became of a compressed file that ended in the middle.
@@ -794,7 +880,7 @@ impl Series {
     /// Whether the file is at hand, or was until just now.
     pub fn holds(&self, identity: Identity) -> bool {
         let left = self.left.as_ref().and_then(|left| left.content.file().metadata().ok());
-        self.content.is_some() && self.identity == identity || left.is_some_and(|left| Identity::of(&left) == identity)
+        !self.ended && self.identity == identity || left.is_some_and(|left| Identity::of(&left) == identity)
     }
 
     /// The end of it all: nothing is kept open.

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::content::{Identity, modified};
+use super::content::{Identity, made, modified};
 use super::selection::{Member, Selection, rotated, uncompressed_name};
 
 /// A directory's time of change counts in ticks of some milliseconds: what happens within the same one isn't seen.
-const TICK: Duration = Duration::from_millis(20);
+pub const TICK: Duration = Duration::from_millis(20);
 const AT_MOST_EVERY: Duration = Duration::from_millis(2);
 /// How often a tree is looked through although no directory has changed.
 pub const RESCAN: Duration = Duration::from_secs(5);
@@ -26,6 +26,9 @@ pub struct Entry {
     pub len: u64,
     /// Time of the last change, ns.
     pub modified: i64,
+    /// Time of its making, ns; of the last change when that was before, or file systems don't tell: what is compressed
+    /// keeps the time of what it was made of.
+    pub made: i64,
     rank: Vec<i64>,
     symlink: bool,
 }
@@ -258,6 +261,7 @@ impl Tree {
                 identity: Identity::of(&metadata),
                 len: metadata.len(),
                 modified: modified(&metadata),
+                made: made(&metadata).min(modified(&metadata)),
                 rank: member.rank,
                 symlink: kind.is_symlink(),
                 path,
