@@ -267,7 +267,7 @@ fn what_comes_into_an_empty_file_is_looked_for_in_copies() {
         }
         // What was rotated before the reader began is not asked for.
         dir.sh(&format!("cd logs; cp 4 app.log.1; cp 4 app.log.2.gz; cp 4 other; {beginning}")).ok();
-        let pipe = dir.start("heka-tail -f logs/app.log logs/other | heka-cat --format payload > out");
+        let mut pipe = dir.start("heka-tail -f logs/app.log logs/other | heka-cat --format payload > out");
         // The files are taken up in this order.
         eventually("it is read", || dir.read("out").ends_with(line(4).as_bytes()));
         let before = numbers(&dir.read("out"));
@@ -281,6 +281,8 @@ fn what_comes_into_an_empty_file_is_looked_for_in_copies() {
         }
         pipe.signal("-CONT");
         let found = received(&dir, "out", 3);
+        pipe.signal("-TERM");
+        assert!(pipe.wait(Duration::from_secs(20)).success());
         assert_eq!(found[before.len()..], [1, 2, 3], "{beginning}; {then}: {found:?}");
     }
 }
