@@ -207,6 +207,21 @@ pub fn encode_canonical(view: &MessageView<'_>, buf: &mut Vec<u8>) {
     }
 }
 
+impl schema::Field {
+    /// Appends the field of a message in the form that [`MessageBuilder`] writes.
+    pub fn encode_into(&self, buf: &mut Vec<u8>) {
+        let value_type = ValueType::from_number(self.value_type.unwrap_or(0) as u64).unwrap_or(ValueType::String);
+        let representation = self.representation.as_deref().unwrap_or_default();
+        MessageBuilder::more(buf).field(&self.name, value_type, representation, |values| match value_type {
+            ValueType::String => self.value_string.iter().for_each(|text| values.string(text)),
+            ValueType::Bytes => self.value_bytes.iter().for_each(|bytes| values.bytes(bytes)),
+            ValueType::Integer => values.integers(self.value_integer.iter().copied()),
+            ValueType::Double => values.doubles(self.value_double.iter().copied()),
+            ValueType::Bool => values.bools(self.value_bool.iter().copied()),
+        });
+    }
+}
+
 impl schema::Message {
     /// Appends the message in the form that [`MessageBuilder`] writes.
     pub fn encode_into(&self, buf: &mut Vec<u8>) {

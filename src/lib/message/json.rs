@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use prost::Message as _;
 use serde_json::Value as Json;
 
+use super::number::{put_integer, whole};
 use super::schema::{Field, Header, Message};
 use super::view::{FieldView, MessageView, TextHeader, Value, ValueType};
 use super::{encode_canonical, uuid};
@@ -41,7 +42,7 @@ fn write_message(view: &MessageView<'_>, buf: &mut Vec<u8>) {
     buf.extend_from_slice(b"\"uuid\":");
     put_base64(buf, view.uuid());
     put_key(buf, "timestamp");
-    buf.extend_from_slice(view.timestamp().to_string().as_bytes());
+    put_integer(buf, view.timestamp());
     let text = |buf: &mut Vec<u8>, key, header| {
         if let Some(value) = view.text(header) {
             put_key(buf, key);
@@ -51,7 +52,7 @@ fn write_message(view: &MessageView<'_>, buf: &mut Vec<u8>) {
     let number = |buf: &mut Vec<u8>, key, value: Option<i32>| {
         if let Some(value) = value {
             put_key(buf, key);
-            buf.extend_from_slice(value.to_string().as_bytes());
+            put_integer(buf, value);
         }
     };
     text(buf, "type", TextHeader::Type);
@@ -109,14 +110,17 @@ pub fn put_value(buf: &mut Vec<u8>, value: Value<'_>) {
     match value {
         Value::String(text) => put_string(buf, text),
         Value::Bytes(bytes) => put_base64(buf, bytes),
-        Value::Integer(number) => buf.extend_from_slice(number.to_string().as_bytes()),
+        Value::Integer(number) => put_integer(buf, number),
         Value::Bool(flag) => buf.extend_from_slice(if flag { b"true" } else { b"false" }),
         Value::Double(number) if number.is_finite() => {
             // Whole numbers without ".0", as people and Heka write them.
-            if number.abs() < 1e15 && number.fract() == 0.0 {
-                buf.extend_from_slice(format!("{number}").as_bytes());
-            } else if let Ok(text) = serde_json::to_string(&number) {
-                buf.extend_from_slice(text.as_bytes());
+            if number == 0.0 && number.is_sign_negative() {
+                buf.extend_from_slice(b"-0");
+            } else if let Some(integer) = whole(number) {
+                put_integer(buf, integer);
+            } else {
+                // Writing into a Vec can't fail.
+                let _ = serde_json::to_writer(buf, &number);
             }
         }
         Value::Double(number) => {
@@ -134,8 +138,18 @@ pub fn put_value(buf: &mut Vec<u8>, value: Value<'_>) {
 
 /// Appends a JSON string; bytes that are not UTF-8 show as U+FFFD.
 pub fn put_string(buf: &mut Vec<u8>, text: &[u8]) {
+    // Nearly all texts are ASCII without anything to escape. This looks at 16 bytes at a time; with serde_json alone,
+    // an event of heka-hec took twice as long to make.
+    let plain = |byte: u8| (byte as i8 >= 0x20) & (byte != b'"') & (byte != b'\\');
+    if text.iter().fold(true, |all, &byte| all & plain(byte)) {
+        buf.reserve(text.len() + 2);
+        buf.push(b'"');
+        buf.extend_from_slice(text);
+        buf.push(b'"');
+        return;
+    }
     // Writing into a Vec can't fail.
-    let _ = serde_json::to_writer(&mut *buf, &String::from_utf8_lossy(text));
+    let _ = serde_json::to_writer(buf, &String::from_utf8_lossy(text));
 }
 
 fn put_key(buf: &mut Vec<u8>, key: &str) {
@@ -146,7 +160,10 @@ fn put_key(buf: &mut Vec<u8>, key: &str) {
 
 fn put_base64(buf: &mut Vec<u8>, bytes: &[u8]) {
     buf.push(b'"');
-    buf.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+    let at = buf.len();
+    buf.resize(at + bytes.len().div_ceil(3) * 4, 0);
+    // It has just as much room as it needs.
+    let _ = STANDARD.encode_slice(bytes, &mut buf[at..]);
     buf.push(b'"');
 }
 

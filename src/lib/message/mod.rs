@@ -4,6 +4,7 @@
 pub mod builder;
 mod field_argument;
 pub mod json;
+pub mod number;
 pub mod schema;
 pub mod text;
 pub mod uuid;

@@ -1,8 +1,11 @@
 //! The text form: what Heka's RstEncoder writes, for people to read.
 
+use std::cell::RefCell;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::number::{put_fraction, put_integer, whole};
 use super::uuid;
 use super::view::{FieldView, MessageView, TextHeader, Value};
 
@@ -52,21 +55,23 @@ impl Style {
 /// Appends the text form of a message, with an empty line before and after it.
 pub fn write_text(view: &MessageView<'_>, style: Style, buf: &mut Vec<u8>) {
     buf.push(b'\n');
+    let text = |header| view.text(header).unwrap_or_default();
+    style.label(buf, "Timestamp");
+    put_timestamp(buf, view.timestamp());
+    buf.push(b'\n');
     let mut line = |label: &str, value: &[u8]| {
         style.label(buf, label);
         style.put(buf, value);
         buf.push(b'\n');
     };
-    let text = |header| view.text(header).unwrap_or_default();
-    line("Timestamp", format_timestamp(view.timestamp()).as_bytes());
     line("Type", text(TextHeader::Type));
     line("Hostname", text(TextHeader::Hostname));
-    line("Pid", view.pid().unwrap_or(0).to_string().as_bytes());
+    line("Pid", itoa::Buffer::new().format(view.pid().unwrap_or(0)).as_bytes());
     line("Uuid", uuid::format(view.uuid()).as_ref().map_or(&b""[..], |text| &text[..]));
     line("Logger", text(TextHeader::Logger));
     line("Payload", text(TextHeader::Payload));
     line("EnvVersion", text(TextHeader::EnvVersion));
-    line("Severity", view.severity().unwrap_or(7).to_string().as_bytes());
+    line("Severity", itoa::Buffer::new().format(view.severity().unwrap_or(7)).as_bytes());
     let mut fields = view.fields().peekable();
     if fields.peek().is_some() {
         style.label(buf, "Fields");
@@ -99,8 +104,11 @@ fn write_field(field: &FieldView<'_>, style: Style, buf: &mut Vec<u8>) {
                 buf.push(b'"');
             }
             Value::Bytes(bytes) => buf.extend_from_slice(STANDARD.encode(bytes).as_bytes()),
-            Value::Integer(number) => buf.extend_from_slice(number.to_string().as_bytes()),
-            Value::Double(number) => buf.extend_from_slice(format_double(number).as_bytes()),
+            Value::Integer(number) => put_integer(buf, number),
+            Value::Double(number) => match whole(number).filter(|integer| integer.unsigned_abs() < 1_000_000) {
+                Some(integer) => put_integer(buf, integer),
+                None => buf.extend_from_slice(format_double(number).as_bytes()),
+            },
             Value::Bool(flag) => buf.extend_from_slice(if flag { b"true" } else { b"false" }),
         }
     }
@@ -121,6 +129,26 @@ pub fn format_timestamp(ns: i64) -> String {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.f +0000 UTC").to_string(),
         Err(_) => ns.to_string(),
     }
+}
+
+/// Appends the same; most messages are of the second that the one before was.
+fn put_timestamp(buf: &mut Vec<u8>, ns: i64) {
+    thread_local! {
+        static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    let (second, fraction) = (ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
+    let Some(whole) = second.checked_mul(1_000_000_000) else {
+        return buf.extend_from_slice(format_timestamp(ns).as_bytes());
+    };
+    LAST.with_borrow_mut(|(last, text)| {
+        if *last != second {
+            (*last, *text) = (second, format_timestamp(whole));
+        }
+        let (time, zone) = text.split_at(text.len().saturating_sub(" +0000 UTC".len()));
+        buf.extend_from_slice(time.as_bytes());
+        put_fraction(buf, fraction as u32);
+        buf.extend_from_slice(zone.as_bytes());
+    });
 }
 
 /// Go's shortest form: an exponent below −4 or from 6 on.
@@ -165,6 +193,11 @@ mod tests {
 
     #[test]
     fn timestamps_are_utc_without_trailing_zeros() {
+        for ns in [1_700_000_000_123_456_789, 1_700_000_000_500_000_000, 0, -1, 1_000, i64::MIN, i64::MAX] {
+            let mut text = Vec::new();
+            put_timestamp(&mut text, ns);
+            assert_eq!(String::from_utf8(text).unwrap(), format_timestamp(ns));
+        }
         assert_eq!(format_timestamp(1_700_000_000_123_456_789), "2023-11-14 22:13:20.123456789 +0000 UTC");
         assert_eq!(format_timestamp(1_700_000_000_500_000_000), "2023-11-14 22:13:20.5 +0000 UTC");
         assert_eq!(format_timestamp(0), "1970-01-01 00:00:00 +0000 UTC");

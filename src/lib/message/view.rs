@@ -96,6 +96,10 @@ impl Index {
         }
         (has_timestamp && index.uuid != Span::ABSENT).then_some(index)
     }
+
+    pub fn has_fields(&self) -> bool {
+        self.fields != u32::MAX
+    }
 }
 
 /// A message read in place.

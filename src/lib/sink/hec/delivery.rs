@@ -53,6 +53,8 @@ pub struct State {
     pub bytes: usize,
     pub counts: Counts,
     pub fatal: Option<Failure>,
+    /// Buffers of batches that are done. New ones would be new pages each time: a third of the CPU time.
+    spare: Vec<Vec<u8>>,
 }
 
 pub struct Shared {
@@ -84,6 +86,19 @@ enum Work {
 }
 
 impl State {
+    /// An empty buffer, one that was in use if there is any.
+    pub fn take_spare(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer for another batch. Most of them are there at once when all requests come back together.
+    pub fn keep_spare(&mut self, mut buffer: Vec<u8>, in_flight: usize) {
+        if self.spare.len() < 2 * in_flight {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
     pub fn add_stats(&self, stats: &mut Stats) {
         let counts = &self.counts;
         stats
@@ -120,6 +135,7 @@ impl Shared {
             bytes: 0,
             counts: Counts::default(),
             fatal: None,
+            spare: Vec::new(),
         };
         Ok(Shared {
             state: Mutex::new(state),
@@ -286,7 +302,7 @@ impl Shared {
                 state.ready.push_front(part);
                 state.fatal = Some(Failure::failed(message));
             }
-            Reply::Accepted { .. } => self.delivered(state, &part),
+            Reply::Accepted { .. } => self.delivered(state, part),
             Reply::Retry { reason, after, unclear } => {
                 let limit = match self.max_attempts {
                     Some(limit) => limit,
@@ -325,10 +341,12 @@ impl Shared {
         }
     }
 
-    pub fn delivered(&self, state: &mut State, part: &Part) {
+    pub fn delivered(&self, state: &mut State, part: Part) {
         state.counts.delivered += part.events as u64;
         state.bytes -= part.frames.len().min(state.bytes);
         self.settled(state, part.ticket);
+        state.keep_spare(part.frames, self.in_flight);
+        state.keep_spare(part.body, self.in_flight);
     }
 
     /// Writes the checkpoint now and then, and whenever nothing is under way.

@@ -1,10 +1,13 @@
 //! A message as a HEC event.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 use crate::message::json::{put_string, put_value};
+use crate::message::number::{put_fraction, put_integer};
 use crate::message::{FieldView, Interpolation, MessageView, TextHeader, Value, uuid};
 
 /// Where events go.
@@ -214,9 +217,12 @@ fn put_member(buf: &mut Vec<u8>, key: &str, value: &[u8]) {
 
 /// Seconds with all nine digits that a double would lose; trailing zeros dropped.
 fn put_seconds(ns: i64, buf: &mut Vec<u8>) {
-    let (sign, ns) = if ns < 0 { ("-", ns.unsigned_abs()) } else { ("", ns as u64) };
-    let text = format!("{sign}{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000);
-    buf.extend_from_slice(text.trim_end_matches('0').trim_end_matches('.').as_bytes());
+    if ns < 0 {
+        buf.push(b'-');
+    }
+    let ns = ns.unsigned_abs();
+    put_integer(buf, ns / 1_000_000_000);
+    put_fraction(buf, (ns % 1_000_000_000) as u32);
 }
 
 /// The fields as an object. Without fields the headers stand in: an event must not be blank.
@@ -232,7 +238,8 @@ fn put_object(view: &MessageView<'_>, buf: &mut Vec<u8>) {
 fn put_message(view: &MessageView<'_>, buf: &mut Vec<u8>) {
     buf.push(b'{');
     put_headers(view, buf);
-    buf.extend_from_slice(format!(",\"timestamp\":{}", view.timestamp()).as_bytes());
+    buf.extend_from_slice(b",\"timestamp\":");
+    put_integer(buf, view.timestamp());
     for (name, header) in [
         ("logger", TextHeader::Logger),
         ("hostname", TextHeader::Hostname),
@@ -244,7 +251,8 @@ fn put_message(view: &MessageView<'_>, buf: &mut Vec<u8>) {
         }
     }
     if let Some(pid) = view.pid() {
-        buf.extend_from_slice(format!(",\"pid\":{pid}").as_bytes());
+        buf.extend_from_slice(b",\"pid\":");
+        put_integer(buf, pid);
     }
     buf.extend_from_slice(b",\"fields\":{");
     put_fields(view, buf, |_| true, put_value);
@@ -257,7 +265,8 @@ fn put_headers(view: &MessageView<'_>, buf: &mut Vec<u8>) {
     if let Some(text) = view.text(TextHeader::Type) {
         put_member(buf, "type", text);
     }
-    buf.extend_from_slice(format!(",\"severity\":{}", view.severity().unwrap_or(7)).as_bytes());
+    buf.extend_from_slice(b",\"severity\":");
+    put_integer(buf, view.severity().unwrap_or(7));
 }
 
 /// Members for the fields that are wanted; a name that comes several times has all its values in one array. Answers
@@ -268,30 +277,97 @@ fn put_fields(
     wanted: impl Fn(&[u8]) -> bool,
     put: impl Fn(&mut Vec<u8>, Value<'_>),
 ) -> bool {
-    let mut first = true;
-    let is_wanted = |field: &FieldView<'_>| wanted(field.name);
-    for (place, field) in view.fields().enumerate().filter(|(_, field)| is_wanted(field)) {
-        if view.fields().take(place).any(|earlier| earlier.name == field.name) {
-            continue;
+    let wanted = || view.fields().filter(|field| wanted(field.name));
+    // Messages in which each name comes once, nearly all of them, are written as they are read.
+    let before = buf.len();
+    let mut names: SmallVec<[&[u8]; SEVERAL]> = SmallVec::new();
+    for field in wanted() {
+        if names.len() == SEVERAL || names.contains(&field.name) {
+            buf.truncate(before);
+            return put_gathered(&members(wanted()), buf, put);
         }
-        let values = || view.fields_called(|name| name == field.name).flat_map(|other| other.values());
-        let several = values().take(2).count() != 1;
-        if !std::mem::take(&mut first) {
+        if !names.is_empty() {
             buf.push(b',');
         }
+        names.push(field.name);
         put_string(buf, field.name);
-        buf.extend_from_slice(if several { b":[" } else { b":" });
-        for (place, value) in values().enumerate() {
-            if place > 0 {
-                buf.push(b',');
-            }
-            put(buf, value);
-        }
-        if several {
-            buf.push(b']');
+        buf.push(b':');
+        match field.only_text() {
+            Some(text) => put(buf, Value::String(text)),
+            None => put_values(buf, field.values(), field.values().take(2).count() != 1, &put),
         }
     }
-    !first
+    !names.is_empty()
+}
+
+fn put_values<'a>(
+    buf: &mut Vec<u8>,
+    values: impl Iterator<Item = Value<'a>>,
+    several: bool,
+    put: impl Fn(&mut Vec<u8>, Value<'_>),
+) {
+    if several {
+        buf.push(b'[');
+    }
+    for (place, value) in values.enumerate() {
+        if place > 0 {
+            buf.push(b',');
+        }
+        put(buf, value);
+    }
+    if several {
+        buf.push(b']');
+    }
+}
+
+fn put_gathered(members: &Members<'_>, buf: &mut Vec<u8>, put: impl Fn(&mut Vec<u8>, Value<'_>)) -> bool {
+    for (place, member) in members.iter().enumerate().filter(|(_, member)| member.first) {
+        let fields = || std::iter::successors(Some(member), |member| members.get(member.next?));
+        let several = member.next.is_some() || member.field.values().take(2).count() != 1;
+        if place > 0 {
+            buf.push(b',');
+        }
+        put_string(buf, member.field.name);
+        buf.push(b':');
+        put_values(buf, fields().flat_map(|member| member.field.values()), several, &put);
+    }
+    !members.is_empty()
+}
+
+/// As many names are quickly compared.
+const SEVERAL: usize = 16;
+
+/// A field among those of its name.
+struct Member<'a> {
+    field: FieldView<'a>,
+    /// No earlier one has the name.
+    first: bool,
+    /// The next one that has it.
+    next: Option<usize>,
+}
+
+type Members<'a> = Vec<Member<'a>>;
+
+fn members<'a>(fields: impl Iterator<Item = FieldView<'a>>) -> Members<'a> {
+    let mut members = Members::new();
+    // The last field of each name, when there are more names than are quickly compared.
+    let mut last: HashMap<&[u8], usize> = HashMap::new();
+    for (place, field) in fields.enumerate() {
+        let earlier = match place < SEVERAL {
+            true => members.iter().rposition(|member| member.field.name == field.name),
+            false => {
+                if last.is_empty() {
+                    last = members.iter().enumerate().map(|(place, member)| (member.field.name, place)).collect();
+                }
+                last.insert(field.name, place)
+            }
+        };
+        if let Some(earlier) = earlier {
+            members[earlier].next = Some(place);
+        }
+        members.push(Member { field, first: earlier.is_none(), next: None });
+    }
+    members
 }
 
 /// Indexed fields are strings and numbers.
@@ -377,6 +453,21 @@ mod tests {
         );
         assert_eq!(put(&whole, &message), expected);
         assert_eq!(whole.query(&MessageView::new(&message).unwrap()), "?sourcetype=nginx%3A1&index=a%26b");
+    }
+
+    #[test]
+    fn many_fields_of_some_names_are_gathered() {
+        let mut message = Vec::new();
+        let mut builder = MessageBuilder::new(&mut message, &[1; 16], 0);
+        for number in 0..100 {
+            builder.integer_field(format!("f{}", number % 40).as_bytes(), number, b"");
+        }
+        let text = put(&EventOptions { form: EventForm::Fields, ..options(Endpoint::Raw) }, &message);
+        let made: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(made.as_object().unwrap().len(), 40);
+        assert_eq!(made["f3"], serde_json::json!([3, 43, 83]));
+        assert_eq!(made["f39"], serde_json::json!([39, 79]));
+        assert!(text.starts_with(r#"{"f0":[0,40,80],"f1":"#) && text.ends_with("\"f39\":[39,79]}\n"), "{text}");
     }
 
     #[test]

@@ -157,8 +157,11 @@ impl Sender {
         }
         let mut open = std::mem::take(&mut self.open);
         // Buffers grow by doubling, and these are kept until the ack: half of a window would be air.
-        open.frames.shrink_to_fit();
-        open.body.shrink_to_fit();
+        for buffer in [&mut open.frames, &mut open.body] {
+            if buffer.capacity() > buffer.len() + buffer.len() / 4 {
+                buffer.shrink_to_fit();
+            }
+        }
         let mut state = self.shared.lock();
         let size = open.frames.len();
         let mut drain_until = None;
@@ -179,6 +182,7 @@ impl Sender {
             let ticket = state.window.open(open.marks.into_vec());
             state.bytes += size;
             state.ready.push_back(Part::new(ticket, open.frames, open.events, open.body, open.query, rereadable));
+            (self.open.frames, self.open.body) = (state.take_spare(), state.take_spare());
             drop(state);
             self.shared.work.notify_one();
             return Ok(());
@@ -191,6 +195,9 @@ impl Sender {
         }
         let mut state = self.shared.lock();
         self.safe(&mut state, open.marks);
+        (self.open.frames, self.open.body) = (open.frames, open.body);
+        self.open.frames.clear();
+        self.open.body.clear();
         drop(state);
         self.shared.work.notify_one();
         Ok(())
@@ -200,7 +207,8 @@ impl Sender {
         match &self.shared.spool {
             Some(spool) => spool.is_empty() || spool.bytes() + size as u64 <= self.spool_max,
             None => {
-                state.ready.len() < self.shared.in_flight
+                // Enough that no thread has to wait for one.
+                state.ready.len() < self.shared.in_flight.div_ceil(2)
                     && (state.bytes == 0 || state.bytes + size <= self.shared.max_in_flight_bytes)
             }
         }
