@@ -18,6 +18,32 @@ pub enum Decoded {
 pub struct Decoder {
     sandboxes: Vec<Sandbox>,
     names: Vec<String>,
+    /// What one script has made, for the next one, and what that one makes.
+    made: [Messages; 2],
+}
+
+/// Messages one after the other, and where each ends.
+#[derive(Default)]
+struct Messages {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Messages {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn push(&mut self, message: &[u8]) {
+        self.bytes.extend_from_slice(message);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, &end)| self.bytes.get(start..end))
+    }
 }
 
 impl Decoder {
@@ -29,6 +55,7 @@ impl Decoder {
         Ok(Decoder {
             sandboxes: chain.iter().map(Sandbox::new).collect::<Result<_, _>>()?,
             names: chain.iter().map(|settings| settings.script.name.clone()).collect(),
+            made: Default::default(),
         })
     }
 
@@ -53,28 +80,31 @@ impl Decoder {
         index: Index,
         emit: &mut dyn FnMut(&[u8], bool),
     ) -> Result<Decoded, Terminated> {
-        let mut messages = vec![message.to_vec()];
+        let [current, next] = &mut self.made;
+        current.clear();
+        current.push(message);
         let mut changed = false;
         for (place, (sandbox, name)) in self.sandboxes.iter_mut().zip(&self.names).enumerate() {
-            let mut next = Vec::new();
-            for current in messages {
-                let current_index = if place == 0 { Some(index) } else { Index::scan(&current) };
-                let Some(current_index) = current_index else { continue };
-                match run(sandbox, name, &current, current_index, &mut |made, _| next.push(made.to_vec()))? {
-                    Decoded::Unchanged => next.push(current),
+            next.clear();
+            for message in current.iter() {
+                let index = if place == 0 { Some(index) } else { Index::scan(message) };
+                let Some(index) = index else { continue };
+                match run(sandbox, name, message, index, &mut |made, _| next.push(made))? {
+                    Decoded::Unchanged => next.push(message),
                     Decoded::Messages(_) => changed = true,
                     failed => return Ok(failed),
                 }
             }
-            messages = next;
+            std::mem::swap(current, next);
         }
         if !changed {
             return Ok(Decoded::Unchanged);
         }
-        for (place, made) in messages.iter().enumerate() {
-            emit(made, place + 1 == messages.len());
+        let count = current.ends.len();
+        for (place, made) in current.iter().enumerate() {
+            emit(made, place + 1 == count);
         }
-        Ok(Decoded::Messages(messages.len()))
+        Ok(Decoded::Messages(count))
     }
 
     /// What each script has used, with its name.

@@ -18,7 +18,7 @@ use super::inject;
 use super::raw::{self, State, raise};
 use super::write;
 use crate::grammar::{Captures, Grammar};
-use crate::message::{Index, MessageView, TextHeader, Value, now_ns, schema, uuid};
+use crate::message::{Index, MessageView, TextHeader, Value, encode_canonical, now_ns, schema, uuid};
 use crate::stream::put_frame;
 
 /// A value that `read_config` gives.
@@ -427,18 +427,33 @@ impl Host {
         if self.index.is_none() {
             return false;
         }
-        let Ok(mut message) = schema::Message::decode(&self.message[..]) else { return false };
-        if !write::write(&mut message, name, value, representation, place) {
-            return false;
+        // Fields stand behind all headers: to change them leaves these where they are.
+        let mut moved = !name.starts_with(b"Fields[") || !self.index.is_some_and(|index| index.has_fields());
+        if self.edited {
+            if !write::write(&mut self.message, name, value, representation, place, &mut self.scratch) {
+                return false;
+            }
+        } else {
+            // The first change is made to a copy, in which each thing has its place.
+            let mut copy = std::mem::take(&mut self.original);
+            copy.clear();
+            let orderly = write::is_orderly(&self.message);
+            match self.view() {
+                Some(view) if !orderly => encode_canonical(&view, &mut copy),
+                _ => copy.extend_from_slice(&self.message),
+            }
+            let whole = orderly || schema::Message::decode(&self.message[..]).is_ok();
+            let changed = whole && write::write(&mut copy, name, value, representation, place, &mut self.scratch);
+            self.original = copy;
+            if !changed {
+                return false;
+            }
+            std::mem::swap(&mut self.original, &mut self.message);
+            (self.edited, moved) = (true, moved || !orderly);
         }
-        if !self.edited {
-            self.original.clear();
-            self.original.extend_from_slice(&self.message);
-            self.edited = true;
+        if moved {
+            self.index = Index::scan(&self.message);
         }
-        self.message.clear();
-        message.encode_into(&mut self.message);
-        self.index = Index::scan(&self.message);
         true
     }
 }

@@ -1,8 +1,13 @@
 //! `write_message`: changing one header or field of a message. No Lua in here.
 
+use std::ops::Range;
+
+use prost::Message as _;
+
 use crate::grammar::date_time;
-use crate::message::schema::{Field, Message};
-use crate::message::{ValueType, uuid};
+use crate::message::schema::Field;
+use crate::message::wire::{LEN, Reader, put_bytes, put_varint};
+use crate::message::{MessageBuilder, TextHeader, uuid};
 
 /// What a script wants to write.
 #[derive(Clone, Copy)]
@@ -21,37 +26,116 @@ pub struct Place {
     pub element_given: bool,
 }
 
-/// False when the message can't take it.
-pub fn write(message: &mut Message, name: &[u8], value: NewValue<'_>, representation: &[u8], place: Place) -> bool {
+/// Whether a message has each header once and in order, then its fields, and a field's name first: as nearly all
+/// writers write it.
+pub fn is_orderly(message: &[u8]) -> bool {
+    let mut last = 0;
+    let mut end = 0;
+    for element in Elements::of(message) {
+        let is_field = element.number == 10;
+        if element.number < last + !is_field as u32 || is_field && element.body.first() != Some(&0x0a) {
+            return false;
+        }
+        (last, end) = (element.number, element.range.end);
+    }
+    last <= 10 && end == message.len()
+}
+
+/// Changes a message that is orderly, in place: what isn't changed is not looked into. False when the message can't take
+/// it; then it stays what it was. `scratch` is room to work in.
+pub fn write(
+    message: &mut Vec<u8>,
+    name: &[u8],
+    value: NewValue<'_>,
+    representation: &[u8],
+    place: Place,
+    scratch: &mut Vec<u8>,
+) -> bool {
+    scratch.clear();
     if let Some(field) = name.strip_prefix(b"Fields[").and_then(|rest| rest.strip_suffix(b"]")) {
-        return write_field(message, field, value, representation, place);
+        return write_field(message, field, value, representation, place, scratch);
     }
-    match (name, value) {
-        (b"Type", NewValue::Text(text)) => message.r#type = Some(text.to_vec()),
-        (b"Logger", NewValue::Text(text)) => message.logger = Some(text.to_vec()),
-        (b"Payload", NewValue::Text(text)) => message.payload = Some(text.to_vec()),
-        (b"EnvVersion", NewValue::Text(text)) => message.env_version = Some(text.to_vec()),
-        (b"Hostname", NewValue::Text(text)) => message.hostname = Some(text.to_vec()),
-        (b"Uuid", NewValue::Text(text)) => match <[u8; 16]>::try_from(text).ok().or_else(|| uuid::parse(text)) {
-            Some(id) => message.uuid = id.to_vec(),
-            None => return false,
-        },
-        (b"Timestamp", NewValue::Number(number)) => message.timestamp = number as i64,
-        (b"Timestamp", NewValue::Text(text)) => match timestamp(text) {
-            Some(ns) => message.timestamp = ns,
-            None => return false,
-        },
-        (b"Severity", value) => match integer(value) {
-            Some(number) => message.severity = Some(number),
-            None => return false,
-        },
-        (b"Pid", value) => match integer(value) {
-            Some(number) => message.pid = Some(number),
-            None => return false,
-        },
-        _ => return false,
+    if put_header(name, value, scratch).is_none() {
+        return false;
     }
+    // Tags of headers take one byte.
+    let number = (scratch[0] >> 3) as u32;
+    let mut elements = Elements::of(message).skip_while(|element| element.number < number);
+    let there = elements.next().map_or(message.len()..message.len(), |element| {
+        let end = if element.number == number { element.range.end } else { element.range.start };
+        element.range.start..end
+    });
+    message.splice(there, scratch.iter().copied());
     true
+}
+
+/// Appends a header as it stands in a message. `None` when the value isn't one for it.
+fn put_header(name: &[u8], value: NewValue<'_>, buf: &mut Vec<u8>) -> Option<()> {
+    let mut builder = MessageBuilder::more(buf);
+    match (name, value) {
+        (b"Type", NewValue::Text(text)) => drop(builder.text(TextHeader::Type, text)),
+        (b"Logger", NewValue::Text(text)) => drop(builder.text(TextHeader::Logger, text)),
+        (b"Payload", NewValue::Text(text)) => drop(builder.text(TextHeader::Payload, text)),
+        (b"EnvVersion", NewValue::Text(text)) => drop(builder.text(TextHeader::EnvVersion, text)),
+        (b"Hostname", NewValue::Text(text)) => drop(builder.text(TextHeader::Hostname, text)),
+        (b"Uuid", NewValue::Text(text)) => {
+            put_bytes(buf, 0x0a, &<[u8; 16]>::try_from(text).ok().or_else(|| uuid::parse(text))?)
+        }
+        (b"Timestamp", value) => {
+            let ns = match value {
+                NewValue::Number(number) => number as i64,
+                NewValue::Text(text) => timestamp(text)?,
+                _ => return None,
+            };
+            buf.push(0x10);
+            put_varint(buf, ns as u64);
+        }
+        (b"Severity", value) => drop(builder.severity(integer(value)?)),
+        (b"Pid", value) => drop(builder.pid(integer(value)?)),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// What a message consists of at its top level.
+struct Elements<'a> {
+    reader: Reader<'a>,
+}
+
+struct Element<'a> {
+    number: u32,
+    /// Its bytes with tag and length.
+    range: Range<usize>,
+    /// The body of a field.
+    body: &'a [u8],
+}
+
+impl<'a> Elements<'a> {
+    fn of(message: &'a [u8]) -> Elements<'a> {
+        Elements { reader: Reader::new(message) }
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Element<'a>;
+
+    fn next(&mut self) -> Option<Element<'a>> {
+        let start = self.reader.pos();
+        let (number, wire) = self.reader.tag()?;
+        let body = match wire {
+            LEN => self.reader.bytes()?,
+            _ => self.reader.skip(wire).map(|()| &[][..])?,
+        };
+        Some(Element { number, range: start..self.reader.pos(), body })
+    }
+}
+
+impl Element<'_> {
+    /// A field of that name, which comes first.
+    fn is_field(&self, name: &[u8]) -> bool {
+        let mut reader = Reader::new(self.body);
+        self.number == 10 && reader.tag() == Some((1, LEN)) && reader.bytes() == Some(name)
+    }
 }
 
 fn integer(value: NewValue<'_>) -> Option<i32> {
@@ -109,48 +193,51 @@ fn timestamp(text: &[u8]) -> Option<i64> {
     i64::try_from(time.as_nanosecond()).ok()
 }
 
-fn write_field(message: &mut Message, name: &[u8], value: NewValue<'_>, representation: &[u8], place: Place) -> bool {
-    let positions: Vec<usize> =
-        message.fields.iter().enumerate().filter(|(_, field)| field.name == name).map(|(at, _)| at).collect();
-    let at = positions.get(place.instance).copied();
-    if let NewValue::Delete = value {
-        return match at {
-            _ if positions.is_empty() => true,
-            None => false,
-            Some(at) if place.element_given => remove_element(&mut message.fields[at], place.element),
-            Some(at) => {
-                message.fields.remove(at);
+fn write_field(
+    message: &mut Vec<u8>,
+    name: &[u8],
+    value: NewValue<'_>,
+    representation: &[u8],
+    place: Place,
+    scratch: &mut Vec<u8>,
+) -> bool {
+    let mut fields = Elements::of(message).filter(|element| element.is_field(name));
+    let mut count = 0;
+    let found = fields.by_ref().inspect(|_| count += 1).nth(place.instance);
+    let Some(element) = found else {
+        return match value {
+            NewValue::Delete => count == 0,
+            _ if place.instance != count || place.element != 0 => false,
+            // A new one comes last.
+            _ => {
+                let mut builder = MessageBuilder::more(message);
+                match value {
+                    NewValue::Text(text) => drop(builder.string_field(name, text, representation)),
+                    NewValue::Number(number) => drop(builder.double_field(name, number, representation)),
+                    NewValue::Bool(flag) => drop(builder.bool_field(name, flag, representation)),
+                    NewValue::Delete => {}
+                }
                 true
             }
         };
-    }
-    match at {
-        Some(at) => {
-            let field = &mut message.fields[at];
-            if !set_element(field, place.element, value) {
-                return false;
-            }
+    };
+    let range = element.range;
+    if !matches!(value, NewValue::Delete) || place.element_given {
+        let Ok(mut field) = Field::decode(element.body) else { return false };
+        let changed = match value {
+            NewValue::Delete => remove_element(&mut field, place.element),
+            _ => set_element(&mut field, place.element, value),
+        };
+        if !changed {
+            return false;
+        }
+        if !matches!(value, NewValue::Delete) {
             field.representation = (!representation.is_empty()).then(|| representation.to_vec());
-            true
         }
-        None if place.instance == positions.len() && place.element == 0 => {
-            let value_type = match value {
-                NewValue::Text(_) => ValueType::String,
-                NewValue::Number(_) => ValueType::Double,
-                _ => ValueType::Bool,
-            };
-            let mut field = Field {
-                name: name.to_vec(),
-                value_type: (value_type != ValueType::String).then_some(value_type as i32),
-                representation: (!representation.is_empty()).then(|| representation.to_vec()),
-                ..Field::default()
-            };
-            let set = set_element(&mut field, 0, value);
-            message.fields.push(field);
-            set
-        }
-        None => false,
+        field.encode_into(scratch);
     }
+    message.splice(range, scratch.iter().copied());
+    true
 }
 
 /// Overwrites an element, or appends one; the value must be of the field's type (a number fits both kinds).
@@ -195,6 +282,67 @@ fn remove_element(field: &mut Field, element: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::schema::Message;
+    use proptest::prelude::*;
+
+    /// The same on a decoded message.
+    fn write_decoded(message: &mut Message, name: &str, value: NewValue<'_>, place: Place) -> bool {
+        let Some(name) = name.strip_prefix("Fields[").and_then(|name| name.strip_suffix(']')) else {
+            match value {
+                NewValue::Text(text) => message.payload = Some(text.to_vec()),
+                _ => return false,
+            }
+            return true;
+        };
+        let same = |(_, field): &(usize, &Field)| field.name == name.as_bytes();
+        let places: Vec<usize> = message.fields.iter().enumerate().filter(same).map(|(at, _)| at).collect();
+        match (places.get(place.instance), value) {
+            (None, NewValue::Delete) => places.is_empty(),
+            (None, value) => {
+                let value_type = match value {
+                    NewValue::Text(_) => None,
+                    NewValue::Number(_) => Some(3),
+                    _ => Some(4),
+                };
+                let mut field = Field { name: name.into(), value_type, ..Field::default() };
+                let fits = place.instance == places.len() && set_element(&mut field, place.element, value);
+                if fits {
+                    message.fields.push(field);
+                }
+                fits
+            }
+            (Some(&at), NewValue::Delete) if place.element_given => {
+                remove_element(&mut message.fields[at], place.element)
+            }
+            (Some(&at), NewValue::Delete) => message.fields.remove(at).name == name.as_bytes(),
+            (Some(&at), value) => set_element(&mut message.fields[at], place.element, value),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_in_place_is_what_is_written_to_a_decoded_message(
+            writes in proptest::collection::vec((0usize..4, 0usize..7, 0usize..3, 0usize..3, any::<bool>()), 1..30),
+        ) {
+            let mut decoded = Message { uuid: vec![7; 16], timestamp: 1, pid: Some(3), ..Message::default() };
+            let mut bytes = Vec::new();
+            decoded.encode_into(&mut bytes);
+            for (name, value, instance, element, element_given) in writes {
+                let name = ["Fields[a]", "Fields[b]", "Fields[longer]", "Payload"][name];
+                let long = [b'x'; 300];
+                let value = [
+                    NewValue::Text(b"text"), NewValue::Text(b""), NewValue::Text(&long), NewValue::Number(1.5),
+                    NewValue::Number(-3.0), NewValue::Bool(true), NewValue::Delete,
+                ][value];
+                let place = Place { instance, element, element_given };
+                let expected = write_decoded(&mut decoded, name, value, place);
+                prop_assert_eq!(write(&mut bytes, name.as_bytes(), value, b"", place, &mut Vec::new()), expected);
+                let mut again = Vec::new();
+                decoded.encode_into(&mut again);
+                prop_assert_eq!(&bytes, &again);
+            }
+        }
+    }
 
     #[test]
     fn timestamps_are_read_in_heka_s_layouts() {
