@@ -21,6 +21,9 @@ impl Span {
     }
 }
 
+/// The tag of a field.
+const FIELD: u8 = 10 << 3 | LEN;
+
 /// A header that holds text. The discriminants are places in [`Index`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TextHeader {
@@ -67,6 +70,8 @@ impl Index {
                     if index.fields == u32::MAX {
                         index.fields = u32::try_from(at).ok()?;
                     }
+                    // Fields come one after the other.
+                    reader.skip_run(FIELD)?;
                 }
                 (1 | 3 | 4 | 6 | 7 | 9, LEN) => {
                     let part = reader.bytes()?;
@@ -171,7 +176,7 @@ impl<'a> MessageView<'a> {
                 let body = fields.next_body()?;
                 // Every writer puts the name first. (One that is written twice, which none does, is known by the first.)
                 let mut reader = Reader::new(body);
-                let name = (reader.tag() == Some((1, LEN))).then(|| reader.bytes()).flatten();
+                let name = reader.take(1 << 3 | LEN).then(|| reader.bytes()).flatten();
                 if name.is_some_and(|name| !wanted(name)) {
                     continue;
                 }
@@ -206,6 +211,9 @@ impl<'a> Fields<'a> {
     #[inline]
     fn next_body(&mut self) -> Option<&'a [u8]> {
         while !self.reader.is_empty() {
+            if self.reader.take(FIELD) {
+                return self.reader.bytes();
+            }
             let (field, wire) = self.reader.tag()?;
             if field == 10 && wire == LEN {
                 return self.reader.bytes();

@@ -38,27 +38,13 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub fn varint(&mut self) -> Option<u64> {
         let first = *self.bytes.get(self.pos)?;
-        self.pos += 1;
-        if first < 0x80 { Some(first as u64) } else { self.rest_of_varint(first) }
-    }
-
-    #[inline(never)]
-    fn rest_of_varint(&mut self, first: u8) -> Option<u64> {
-        let mut value = (first & 0x7f) as u64;
-        let mut shift = 7;
-        loop {
-            let byte = *self.bytes.get(self.pos)?;
+        if first < 0x80 {
             self.pos += 1;
-            value |= ((byte & 0x7f) as u64) << shift;
-            if byte < 0x80 {
-                // The tenth byte holds one bit only.
-                return if shift == 63 && byte > 1 { None } else { Some(value) };
-            }
-            shift += 7;
-            if shift > 63 {
-                return None;
-            }
+            return Some(first as u64);
         }
+        let (value, end) = long_varint(self.bytes, self.pos)?;
+        self.pos = end;
+        Some(value)
     }
 
     /// Field number and wire type.
@@ -67,6 +53,23 @@ impl<'a> Reader<'a> {
         let tag = self.varint()?;
         let field = u32::try_from(tag >> 3).ok()?;
         if field == 0 { None } else { Some((field, (tag & 7) as u8)) }
+    }
+
+    /// Passes over a tag of one byte, if that comes next.
+    #[inline(always)]
+    pub fn take(&mut self, tag: u8) -> bool {
+        let there = self.bytes.get(self.pos) == Some(&tag);
+        self.pos += there as usize;
+        there
+    }
+
+    /// Passes over elements of a tag of one byte, each with a length and that many bytes.
+    #[inline(always)]
+    pub fn skip_run(&mut self, tag: u8) -> Option<()> {
+        while self.take(tag) {
+            self.bytes()?;
+        }
+        Some(())
     }
 
     /// A length and that many bytes.
@@ -99,6 +102,27 @@ impl<'a> Reader<'a> {
     fn forward(&mut self, count: usize) -> Option<()> {
         let end = self.pos.checked_add(count)?;
         (end <= self.bytes.len()).then(|| self.pos = end)
+    }
+}
+
+/// A varint of several bytes, and where it ends. (Not a method: a reader whose address is given away can't stay in
+/// registers.)
+#[inline(never)]
+fn long_varint(bytes: &[u8], mut pos: usize) -> Option<(u64, usize)> {
+    let mut value = 0;
+    let mut shift = 0;
+    loop {
+        let byte = *bytes.get(pos)?;
+        pos += 1;
+        value |= ((byte & 0x7f) as u64) << shift;
+        if byte < 0x80 {
+            // The tenth byte holds one bit only.
+            return if shift == 63 && byte > 1 { None } else { Some((value, pos)) };
+        }
+        shift += 7;
+        if shift > 63 {
+            return None;
+        }
     }
 }
 

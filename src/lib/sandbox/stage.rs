@@ -43,6 +43,8 @@ impl OnFailure {
 /// What was made of some frames.
 #[derive(Default)]
 struct Batch {
+    /// The frames, when they were a worker's job.
+    job: Vec<u8>,
     out: Vec<u8>,
     failures: Vec<u8>,
     messages: u64,
@@ -108,10 +110,13 @@ impl DecodeStage {
     }
 
     fn deliver(&mut self, batch: &mut Batch, out: &mut Output) -> Result<(), Failure> {
-        if !batch.out.is_empty() {
+        if out.buf().is_empty() {
+            std::mem::swap(out.buf(), &mut batch.out);
+            out.filled()?;
+        } else {
             out.push(&batch.out)?;
-            batch.out.clear();
         }
+        batch.out.clear();
         self.messages += std::mem::take(&mut batch.messages);
         for (place, (name, usage)) in batch.usage.drain(..).enumerate() {
             if self.usage.len() <= place {
@@ -156,6 +161,10 @@ impl DecodeStage {
     fn drain(&mut self, keep: usize, out: &mut Output) -> Result<(), Failure> {
         while let Some(mut batch) = self.pool.as_mut().and_then(|pool| pool.receive(keep)) {
             self.deliver(&mut batch, out)?;
+            if let Some(pool) = &mut self.pool {
+                batch.job.clear();
+                pool.spare.push(Batch { job: batch.job, out: batch.out, ..Batch::default() });
+            }
         }
         Ok(())
     }
@@ -210,16 +219,18 @@ impl Stage for DecodeStage {
 }
 
 struct Worker {
-    jobs: Sender<Vec<u8>>,
+    jobs: Sender<Batch>,
     batches: Receiver<Batch>,
 }
 
 /// Threads with a decoder each. Jobs go round; their results are taken in the same order.
 struct Pool {
     workers: Vec<Worker>,
-    job: Vec<u8>,
+    job: Batch,
     next: usize,
     pending: VecDeque<usize>,
+    /// Buffers of jobs that are done: new ones would be new pages.
+    spare: Vec<Batch>,
 }
 
 impl Pool {
@@ -234,23 +245,23 @@ impl Pool {
             Worker { jobs, batches }
         };
         let workers = (0..jobs).map(|_| worker()).collect();
-        Pool { workers, job: Vec::with_capacity(JOB + 64 * 1024), next: 0, pending: VecDeque::new() }
+        Pool { workers, job: Batch::default(), next: 0, pending: VecDeque::new(), spare: Vec::new() }
     }
 
     /// True when a job went off and results should be taken.
     fn add(&mut self, frame: &[u8]) -> bool {
-        self.job.extend_from_slice(frame);
-        self.job.len() >= JOB && {
+        self.job.job.extend_from_slice(frame);
+        self.job.job.len() >= JOB && {
             self.dispatch();
             true
         }
     }
 
     fn dispatch(&mut self) {
-        if self.job.is_empty() {
+        if self.job.job.is_empty() {
             return;
         }
-        let job = std::mem::replace(&mut self.job, Vec::with_capacity(JOB + 64 * 1024));
+        let job = std::mem::replace(&mut self.job, self.spare.pop().unwrap_or_default());
         // A worker that is gone is noticed when its result is asked for.
         let _ = self.workers[self.next].jobs.send(job);
         self.pending.push_back(self.next);
@@ -270,7 +281,7 @@ impl Pool {
     }
 }
 
-fn work(chain: &[Settings], jobs: &Receiver<Vec<u8>>, batches: &Sender<Batch>) {
+fn work(chain: &[Settings], jobs: &Receiver<Batch>, batches: &Sender<Batch>) {
     let mut decoder = match Decoder::new(chain) {
         Ok(decoder) => decoder,
         Err(error) => {
@@ -278,14 +289,15 @@ fn work(chain: &[Settings], jobs: &Receiver<Vec<u8>>, batches: &Sender<Batch>) {
             return;
         }
     };
-    while let Ok(job) = jobs.recv() {
-        let mut batch = Batch { out: Vec::with_capacity(job.len() * 2), ..Batch::default() };
+    while let Ok(mut batch) = jobs.recv() {
+        let job = std::mem::take(&mut batch.job);
         for frame in Frames(&job) {
             if let Err(Terminated(reason)) = batch.decode(&mut decoder, &frame) {
                 batch.terminated = Some(reason);
                 break;
             }
         }
+        batch.job = job;
         batch.usage = decoder.usage().map(|(name, usage)| (name.to_string(), usage)).collect();
         if batches.send(batch).is_err() {
             return;
