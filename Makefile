@@ -3,7 +3,7 @@ DESTDIR ?=
 PROGRAMS = heka-tail heka-listen heka-inject heka-decode heka-sandbox heka-match heka-cef heka-cat heka-hec heka-firehose \
 	heka-http heka-lua heka-sbmgr heka-sbmgrload
 
-.PHONY: build demo test install bench bench-peers fuzz docs
+.PHONY: build demo test install bench bench-save bench-peers fuzz docs
 
 build:
 	cargo build --release
@@ -15,7 +15,8 @@ test:
 	sh tests/run.sh
 
 bench:
-	cargo bench
+	cargo bench --bench hot_paths
+	python3 benches/baseline.py
 	bash benches/ratios.sh
 	bash benches/lpeg.sh
 	bash benches/filters.sh
@@ -24,6 +25,10 @@ bench:
 	bash benches/hec.sh
 	bash benches/firehose.sh
 	bash benches/listen.sh
+
+# Makes what was measured last the baseline.
+bench-save: bench
+	python3 benches/baseline.py save
 
 # Side by side with what one would take instead; needs some of them installed.
 bench-peers:

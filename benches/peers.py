@@ -17,6 +17,14 @@ FIELDS = ("remote_addr", "remote_user", "status", "body_bytes_sent", "request", 
 
 def measure(command):
     """CPU seconds of all programs of a command, its wall time, the memory of its largest program in MiB, its status."""
+    # To throw away what another run has written is not this one's work.
+    for file in ("out", "out.html"):
+        if os.path.exists(f"{work}/{file}"):
+            os.remove(f"{work}/{file}")
+    if command.startswith("receive "):
+        made = subprocess.run(["bash", f"{os.environ['PEERS']}/receive.sh", *command.split()[1:]], cwd=work, stdout=subprocess.PIPE, text=True)
+        cpu, wall, kib = map(float, made.stdout.split() or (0, 0, 0))
+        return cpu, wall, kib / 1024, made.returncode
     # By a small program: what Python forks counts with all of Python's memory.
     timed = ["time", "-f", "%U %S %e %M", "-o", f"{work}/used", "bash", "-c", f"set -o pipefail; {command}"]
     status = subprocess.run(timed, cwd=work).returncode
@@ -44,6 +52,21 @@ def of_json(file):
     with open(f"{work}/{file}") as text:
         sample = [json.loads(line) for _, line in zip(range(SAMPLE), text)]
     return normal(sample), count_lines(file)
+
+
+def of_syslog(file):
+    """Host, program and text of messages."""
+    sample = []
+    for line in shell(f"heka-cat --format json {file} 2>/dev/null | head -n {SAMPLE}").splitlines():
+        message = json.loads(line)
+        sample.append(f"{message['hostname']} {message['logger']} {message['payload']}")
+    return sample, int(shell(f"heka-cat -c {file}"))
+
+
+def of_syslog_text(file):
+    # rsyslog's texts begin with the blank that stands before them.
+    sample, count = of_text(file)
+    return [" ".join(line.split()) for line in sample], count
 
 
 def count_lines(file):
@@ -78,6 +101,38 @@ class Entry:
     def __init__(self, name, command, read=None, needs=(), runs=runs):
         self.name, self.command, self.read, self.needs, self.runs = name, command, read, needs, runs
 
+
+with open(f"{work}/user.lua", "w") as file:
+    file.write("""require "string"
+function process_message()
+    write_message("Fields[class]", string.format("%dxx", read_message("Fields[status]") / 100))
+    return 0
+end
+""")
+with open(f"{work}/count_lines.lua", "w") as file:
+    file.write("""local clf = require "common_log_format"
+local grammar = clf.build_nginx_grammar('$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"')
+require "string"
+require "math"
+require "os"
+local counts = {}
+function process_message()
+    local line = grammar:match(read_message("Payload"))
+    if not line then return -1 end
+    local minute = math.floor(line.time / 6e10)
+    local row = counts[minute]
+    if not row then row = {} counts[minute] = row end
+    row[line.status] = (row[line.status] or 0) + 1
+    return 0
+end
+function timer_event()
+    for minute, row in pairs(counts) do
+        local time = os.date("!%H:%M", minute * 60 - 8 * 3600)
+        for status, count in pairs(row) do output(string.format("%s %d %d\\n", time, status, count)) end
+    end
+    inject_message("txt", "counts")
+end
+""")
 
 CAPTURE = (r'capture("^(?<remote_addr>\\S+) - (?<remote_user>\\S+) \\[(?<time>[^\\]]+)\\] \"(?<request>[^\"]*)\" '
            r'(?<status>\\d+) (?<body_bytes_sent>\\d+) \"(?<http_referer>[^\"]*)\" \"(?<http_user_agent>[^\"]*)\"")')
@@ -120,6 +175,12 @@ ROWS = [
         Entry("jq -R capture", f"jq -cR '{CAPTURE}' access.log > out", of_json, ["jq"], 1),
         Entry("syslog-ng csv-parser (its apache-accesslog-parser)", "$PEERS/syslog_ng.sh access.log out", of_json, ["syslog-ng"], 1),
     ]),
+    ("decode nginx, and a Lua function of the user's for each record", [
+        Entry("heka-tail | heka-decode --lua nginx_access --lua user", f"{DECODE} --lua user.lua > out", of_heka),
+        Entry("… -j 2", f"{DECODE} --lua user.lua -j 2 > out", of_heka),
+        Entry("… without output", f"{DECODE} --lua user.lua > /dev/null"),
+        Entry("jq -R capture, a member more", f"jq -cR '{CAPTURE} | .class = .status[:1] + \"xx\"' access.log > out", of_json, ["jq"], 1),
+    ]),
     ("decode JSON", [
         Entry("heka-tail | heka-decode --lua json", "heka-tail access.json | heka-decode --lua json > out", of_heka),
         Entry("jq -c .", "jq -c . access.json > out", of_json, ["jq"], 1),
@@ -133,6 +194,8 @@ ROWS = [
     ("count by status and minute", [
         Entry("heka-tail | heka-decode | heka-sandbox",
               f"{DECODE} | heka-sandbox --lua count.lua | heka-cat --format payload > out", of_table),
+        Entry("heka-tail | heka-sandbox (a script that parses)",
+              "heka-tail access.log | heka-sandbox --lua count_lines.lua | heka-cat --format payload > out", of_table),
         Entry("awk", "awk '{ split($4, t, \":\"); c[t[2] \":\" t[3] \" \" $9]++ } END { for (k in c) print k, c[k] }' access.log > out",
               of_table, ["awk"]),
         Entry("goaccess (its full report)", "goaccess access.log --log-format=COMBINED --no-progress -o out.html", needs=["goaccess"], runs=1),
@@ -143,6 +206,16 @@ ROWS = [
     ]),
     ("to HEC, a server that keeps nothing", [
         Entry("heka-tail | heka-decode | heka-hec", f"{DECODE} | heka-hec --event fields --url $HEC"),
+    ]),
+    ("syslog over TCP to a file", [
+        Entry("heka-listen --no-raw", f"receive heka tcp {lines} out", of_syslog),
+        Entry("rsyslog imtcp → omfile", f"receive rsyslog tcp {lines} out", of_syslog_text, ["rsyslogd"]),
+        Entry("syslog-ng network → file", f"receive syslog-ng tcp {lines} out", of_syslog_text, ["syslog-ng"]),
+    ]),
+    ("syslog over UDP to a file, 300,000 a second", [
+        Entry("heka-listen --no-raw", f"receive heka udp {lines} out", of_syslog),
+        Entry("rsyslog imudp → omfile", f"receive rsyslog udp {lines} out", of_syslog_text, ["rsyslogd"]),
+        Entry("syslog-ng network → file", f"receive syslog-ng udp {lines} out", of_syslog_text, ["syslog-ng"]),
     ]),
     ("match on a stream", [
         Entry("heka-match one field", "heka-match 'Fields[status] == 404' day.hpb > out", of_heka),

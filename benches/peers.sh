@@ -8,6 +8,8 @@ lines=${1:-1000000}
 runs=${2:-3}
 [ -x /usr/bin/time ] || sh tests/need.sh no-time=time
 cargo build --release --quiet
+SENDER=$(cargo bench --bench send_syslog --no-run 2>&1 | sed -n 's/.*(\(target.*\))$/\1/p')
+export SENDER=$PWD/$SENDER
 export PATH=$PWD/target/release:$PATH:/usr/sbin PEERS=$PWD/benches HEKA_HEC_TOKEN=t
 for package in jq miller:mlr goaccess lua5.1 luajit rsyslog:rsyslogd; do
     command -v "${package#*:}" > /dev/null || echo "missing: ${package#*:} (apt install ${package%:*})"

@@ -38,6 +38,8 @@ sh tests/need_python.sh moto='moto[server]'
 # them took nine minutes of it on two cores.
 cargo build --release
 export HEKA_PROGRAMS="$PWD/target/release"
+# The benchmarks run once each, to see that they still do.
+[ $# -gt 0 ] || cargo test --bench hot_paths > "$work/benches" 2>&1 || { cat "$work/benches"; exit 1; }
 { cargo test --no-fail-fast "$@" 2>&1 || touch "$work/failed"; } | tee "$work/log"
 awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$work/log"
 [ ! -e "$work/failed" ]
