@@ -49,7 +49,7 @@ impl Shared {
     /// The server has taken a batch.
     pub fn await_ack(&self, state: &mut State, mut part: Part, thread: usize, session: &Arc<Session>, id: u64) {
         // The body can be made again; only the messages are kept.
-        state.keep_spare(std::mem::take(&mut part.body), self.in_flight);
+        state.spare_bodies.keep(std::mem::take(&mut part.body), self.in_flight);
         if !session.goes_on(id) {
             // Ids begin anew: the server has forgotten what it took, or there is another one behind the address.
             self.send_again(state, session, "the server has forgotten a channel: what waits there is sent again");

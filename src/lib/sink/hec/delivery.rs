@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::acks::{FIRST_ASK, Questions, Waiting};
-use super::batch::Part;
+use super::batch::{Part, Spare};
 use super::client::{Client, Reply};
 use super::event::EventOptions;
 use super::sender::SenderOptions;
@@ -53,8 +53,8 @@ pub struct State {
     pub bytes: usize,
     pub counts: Counts,
     pub fatal: Option<Failure>,
-    /// Buffers of batches that are done. New ones would be new pages each time: a third of the CPU time.
-    spare: Vec<Vec<u8>>,
+    pub spare_frames: Spare,
+    pub spare_bodies: Spare,
 }
 
 pub struct Shared {
@@ -72,7 +72,7 @@ pub struct Shared {
     max_attempts: Option<u32>,
     rotate_after: u64,
     verbose: bool,
-    ack: bool,
+    pub ack: bool,
     pub ack_interval: Duration,
     pub ack_timeout: Duration,
 }
@@ -86,19 +86,6 @@ enum Work {
 }
 
 impl State {
-    /// An empty buffer, one that was in use if there is any.
-    pub fn take_spare(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
-    }
-
-    /// Keeps a buffer for another batch. Most of them are there at once when all requests come back together.
-    pub fn keep_spare(&mut self, mut buffer: Vec<u8>, in_flight: usize) {
-        if self.spare.len() < 2 * in_flight {
-            buffer.clear();
-            self.spare.push(buffer);
-        }
-    }
-
     pub fn add_stats(&self, stats: &mut Stats) {
         let counts = &self.counts;
         stats
@@ -135,7 +122,8 @@ impl Shared {
             bytes: 0,
             counts: Counts::default(),
             fatal: None,
-            spare: Vec::new(),
+            spare_frames: Spare::default(),
+            spare_bodies: Spare::default(),
         };
         Ok(Shared {
             state: Mutex::new(state),
@@ -345,8 +333,8 @@ impl Shared {
         state.counts.delivered += part.events as u64;
         state.bytes -= part.frames.len().min(state.bytes);
         self.settled(state, part.ticket);
-        state.keep_spare(part.frames, self.in_flight);
-        state.keep_spare(part.body, self.in_flight);
+        state.spare_frames.keep(part.frames, self.in_flight);
+        state.spare_bodies.keep(part.body, self.in_flight);
     }
 
     /// Writes the checkpoint now and then, and whenever nothing is under way.

@@ -156,14 +156,14 @@ impl Sender {
             return Ok(());
         }
         let mut open = std::mem::take(&mut self.open);
-        // Buffers grow by doubling, and these are kept until the ack: half of a window would be air.
-        for buffer in [&mut open.frames, &mut open.body] {
-            if buffer.capacity() > buffer.len() + buffer.len() / 4 {
-                buffer.shrink_to_fit();
-            }
+        // Buffers grow by doubling. Where they are kept until the ack, half of a window would be air; else another batch has
+        // them soon.
+        if self.shared.ack {
+            open.frames.shrink_to_fit();
+            open.body.shrink_to_fit();
         }
         let mut state = self.shared.lock();
-        let size = open.frames.len();
+        let (size, body) = (open.frames.len(), open.body.len());
         let mut drain_until = None;
         while state.fatal.is_none() && !self.has_room(&state, size) {
             if Signals::stop_asked() && *drain_until.get_or_insert_with(|| Instant::now() + DRAIN) < Instant::now() {
@@ -182,7 +182,8 @@ impl Sender {
             let ticket = state.window.open(open.marks.into_vec());
             state.bytes += size;
             state.ready.push_back(Part::new(ticket, open.frames, open.events, open.body, open.query, rereadable));
-            (self.open.frames, self.open.body) = (state.take_spare(), state.take_spare());
+            self.open.frames = state.spare_frames.take(size);
+            self.open.body = state.spare_bodies.take(body);
             drop(state);
             self.shared.work.notify_one();
             return Ok(());
@@ -207,8 +208,8 @@ impl Sender {
         match &self.shared.spool {
             Some(spool) => spool.is_empty() || spool.bytes() + size as u64 <= self.spool_max,
             None => {
-                // Enough that no thread has to wait for one.
-                state.ready.len() < self.shared.in_flight.div_ceil(2)
+                // One waits for the next free thread; more would only take memory.
+                state.ready.len() < self.shared.in_flight.div_ceil(4)
                     && (state.bytes == 0 || state.bytes + size <= self.shared.max_in_flight_bytes)
             }
         }
