@@ -44,7 +44,8 @@ mod tests {
             (-1_000_000i64..1_000_000).prop_map(|number| number as f64 / 4.0),
             Just(-0.0),
         ]) {
-            let integer = number.fract() == 0.0 && number.abs() < 9e15 && !(number == 0.0 && number.is_sign_negative());
+            let minus_zero = number == 0.0 && number.is_sign_negative();
+            let integer = number.fract() == 0.0 && number.abs() < (1u64 << 53) as f64 && !minus_zero;
             prop_assert_eq!(whole(number).is_some(), integer);
             if let Some(integer) = whole(number) {
                 let mut text = Vec::new();
