@@ -133,14 +133,14 @@ impl Content {
     }
 
     /// Whether a file has what a position speaks of but for the last of it: a copy that was made while that was written.
-    pub fn is_cut_short(path: &Path, position: &Position) -> io::Result<bool> {
+    /// Files may begin alike, so it has to have one of the anchors (offsets, and the hashes of the bytes before them).
+    pub fn is_cut_short(path: &Path, position: &Position, anchors: &[(u64, u64)]) -> io::Result<bool> {
         let beginning = Position { offset: 0, anchor: 0, anchor_hash: hash_tail(b""), ..*position };
         let Some((content, _)) = Content::open_at(path, &beginning)? else { return Ok(false) };
         let len = io::copy(&mut content.take(position.offset), &mut io::sink())?;
-        if len >= position.anchor && len < position.offset {
-            return Ok(Content::open_at(path, &Position { offset: position.anchor, ..*position })?.is_some());
-        }
-        Ok(len < position.offset)
+        let known = anchors.iter().rev().find(|(at, _)| *at <= len && *at > position.head);
+        let Some(&(at, hash)) = known.filter(|_| len < position.offset) else { return Ok(false) };
+        Ok(Content::open_at(path, &Position { offset: at, anchor: at, anchor_hash: hash, ..*position })?.is_some())
     }
 
     /// The same open file.
@@ -337,11 +337,13 @@ mod tests {
             found.read_to_end(&mut rest).unwrap();
             prop_assert_eq!(&rest[..], &content[offset..]);
             // A copy without its last bytes; the whole isn't one.
-            prop_assert!(!Content::is_cut_short(&path, &position).unwrap());
+            let anchors = [(position.anchor, position.anchor_hash)];
+            prop_assert!(!Content::is_cut_short(&path, &position, &anchors).unwrap());
             let cut = head.max(len / 2);
             let short = dir.path().join("short");
             std::fs::write(&short, compress(kind, &content[..cut])).unwrap();
-            prop_assert_eq!(Content::is_cut_short(&short, &position).unwrap(), cut < offset);
+            let known = anchor <= cut && anchor > head && cut < offset;
+            prop_assert_eq!(Content::is_cut_short(&short, &position, &anchors).unwrap(), known);
             // Another byte before the anchor, or in what it begins with: another file.
             let mut other = content.clone();
             if let Some(byte) = [anchor, head].into_iter().max().filter(|&end| end > 0).and_then(|end| {

@@ -128,6 +128,8 @@ pub struct Series {
     /// The last bytes that were read, and an offset with the hash of what is before it.
     tail: Vec<u8>,
     anchor: (u64, u64),
+    /// Others before it, here and there: what a copy that was cut short is known by.
+    anchors: Vec<(u64, u64)>,
     cutter: Cutter,
     template: Encoded,
     logger: String,
@@ -205,6 +207,7 @@ impl Series {
             head_hash: fingerprint(b""),
             tail: Vec::new(),
             anchor: (0, hash_tail(b"")),
+            anchors: Vec::new(),
             cutter: Cutter::new(&shape.cutting),
             template: template.encode(),
             logger: String::from_utf8_lossy(&template.logger).into_owned(),
@@ -376,6 +379,7 @@ impl Series {
         self.head_hash = fingerprint(b"");
         self.tail.clear();
         self.anchor = (0, hash_tail(b""));
+        self.anchors.clear();
         self.cutter.restart(0);
         self.sent = None;
         self.encode_rest();
@@ -422,6 +426,7 @@ impl Series {
                         let begun = self.begin(content, &file.path, head, position.offset, position.base);
                         if begun.is_ok() {
                             self.anchor = (position.anchor, position.anchor_hash);
+                            self.anchors.push(self.anchor);
                             self.encode_rest();
                             return Ok(());
                         }
@@ -448,7 +453,9 @@ impl Series {
             0 => Before::Nothing,
             time => Before::Changed(i64::try_from(time).unwrap_or(i64::MAX)),
         };
-        if let Some(copy) = self.short_copy_among(&listing, &position).and_then(|at| listing.files.get(at)) {
+        let anchors = [(position.anchor, position.anchor_hash)];
+        let copy = self.short_copy_among(&listing, &position, &anchors);
+        if let Some(copy) = copy.and_then(|at| listing.files.get(at)) {
             self.before = Before::Changed(copy.modified + 1);
             return Ok(());
         }
@@ -531,7 +538,7 @@ impl Series {
             return Ok(Read::Bytes(count.unwrap_or(0)));
         }
         let at = self.cutter.read_offset();
-        let (head, tail, scratch) = (&mut self.head, &mut self.tail, &mut self.scratch);
+        let (head, tail, scratch, anchors) = (&mut self.head, &mut self.tail, &mut self.scratch, &mut self.anchors);
         let anchor = if tail.len() as u64 >= at.min(TAIL as u64) { (at, hash_tail(tail)) } else { self.anchor };
         let mut grown = false;
         let count = self.cutter.read(content, block, |content, bytes| {
@@ -544,6 +551,7 @@ impl Series {
                     head.extend_from_slice(&new[..new.len().min(HEAD - head.len())]);
                 }
                 keep_tail(tail, bytes);
+                keep_anchors(anchors, anchor, at, bytes);
             }
             same
         })?;
@@ -725,14 +733,18 @@ impl Series {
         match self.before {
             Before::Nothing if self.named.is_none() => (!files.is_empty()).then_some(0),
             Before::Nothing => of_that_name(),
-            Before::Made(time) => files.iter().position(|file| file.made > time).or_else(of_that_name),
+            Before::Made(time) => files
+                .iter()
+                .position(|file| file.made > time)
+                .or_else(|| files.iter().position(|file| file.identity == self.identity))
+                .or_else(of_that_name),
             Before::Changed(time) => files.iter().position(|file| file.modified >= time).or_else(of_that_name),
         }
     }
 
     /// The copy of a file that was made, and the file truncated, while the last of what a position has was written.
     /// That is in no file any more; the stream goes on after the copy.
-    fn short_copy_among(&self, listing: &Listing, position: &Position) -> Option<usize> {
+    fn short_copy_among(&self, listing: &Listing, position: &Position, anchors: &[(u64, u64)]) -> Option<usize> {
         if position.is_blank() {
             return None;
         }
@@ -740,7 +752,7 @@ impl Series {
         let since = i64::try_from(position.modified).unwrap_or(i64::MAX).saturating_sub(1_000_000_000);
         listing.files.iter().position(|file| {
             let other = file.identity != self.identity && file.modified >= since;
-            other && Content::is_cut_short(&file.path, position).unwrap_or(false)
+            other && Content::is_cut_short(&file.path, position, anchors).unwrap_or(false)
         })
     }
 
@@ -760,7 +772,7 @@ impl Series {
             self.encode_rest();
             return Ok(Truncated::Copied);
         }
-        let short = self.short_copy_among(&listing, &self.position_at_block());
+        let short = self.short_copy_among(&listing, &self.position_at_block(), &self.anchors);
         let later = short.and_then(|at| self.following(&listing, at + 1).next());
         let (content, path) = match (later, &self.content) {
             (Some(file), _) if file.identity != self.identity => {
@@ -930,6 +942,24 @@ fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
     let surplus = (tail.len() + bytes.len()).saturating_sub(TAIL);
     tail.drain(..surplus);
     tail.extend_from_slice(bytes);
+}
+
+/// Anchors before a block and in it, all over the file: each second one goes when there are many.
+fn keep_anchors(anchors: &mut Vec<(u64, u64)>, before: (u64, u64), at: u64, bytes: &[u8]) {
+    const EVERY: usize = 32 * 1024;
+    if anchors.len() >= 64 {
+        let mut odd = false;
+        anchors.retain(|_| {
+            odd = !odd;
+            odd
+        });
+    }
+    if !bytes.is_empty() {
+        anchors.push(before);
+    }
+    for end in (EVERY..bytes.len()).step_by(EVERY) {
+        anchors.push((at + end as u64, hash_tail(&bytes[end - TAIL..end])));
+    }
 }
 
 /// Whether the content is the trouble, not the way to it.
