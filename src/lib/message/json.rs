@@ -138,8 +138,8 @@ pub fn put_value(buf: &mut Vec<u8>, value: Value<'_>) {
 
 /// Appends a JSON string; bytes that are not UTF-8 show as U+FFFD.
 pub fn put_string(buf: &mut Vec<u8>, text: &[u8]) {
-    // Nearly all texts are ASCII without anything to escape. This looks at 16 bytes at a time; with serde_json alone,
-    // an event of heka-hec took twice as long to make.
+    // Nearly all texts are ASCII without anything to escape, which vector instructions see at once. To look for UTF-8 and
+    // escapes byte by byte was a ninth of heka-hec's CPU time.
     let plain = |byte: u8| (byte as i8 >= 0x20) & (byte != b'"') & (byte != b'\\');
     if text.iter().fold(true, |all, &byte| all & plain(byte)) {
         buf.reserve(text.len() + 2);
