@@ -37,15 +37,21 @@ def shell(command):
     return subprocess.run(["bash", "-c", command], cwd=work, capture_output=True, text=True).stdout
 
 
+def messages(file):
+    """The first messages of a stream, and how many there are."""
+    text = shell(f"heka-cat --format json {file} 2>/dev/null | head -n {SAMPLE}")
+    return [json.loads(line) for line in text.splitlines()], int(shell(f"heka-cat -c {file}"))
+
+
 def of_heka(file):
-    """The first messages of a stream as (field, …), and how many there are."""
+    first, count = messages(file)
     sample = []
-    for line in shell(f"heka-cat --format json {file} 2>/dev/null | head -n {SAMPLE}").splitlines():
+    for message in first:
         values = {}
-        for field in json.loads(line).get("fields", []):
+        for field in message.get("fields", []):
             values[field["name"]] = next(field[key][0] for key in field if key.startswith("value_") and key != "value_type")
         sample.append(values)
-    return normal(sample), int(shell(f"heka-cat -c {file}"))
+    return normal(sample), count
 
 
 def of_json(file):
@@ -55,18 +61,9 @@ def of_json(file):
 
 
 def of_syslog(file):
-    """Host, program and text of messages."""
-    sample = []
-    for line in shell(f"heka-cat --format json {file} 2>/dev/null | head -n {SAMPLE}").splitlines():
-        message = json.loads(line)
-        sample.append(f"{message['hostname']} {message['logger']} {message['payload']}")
-    return sample, int(shell(f"heka-cat -c {file}"))
-
-
-def of_syslog_text(file):
-    # rsyslog's texts begin with the blank that stands before them.
-    sample, count = of_text(file)
-    return [" ".join(line.split()) for line in sample], count
+    """Host, program and text of messages, as receive.sh has the others write them."""
+    first, count = messages(file)
+    return [f"{message['hostname']} {message['logger']} {message['payload']}" for message in first], count
 
 
 def count_lines(file):
@@ -109,43 +106,16 @@ function process_message()
     return 0
 end
 """)
-with open(f"{work}/count_lines.lua", "w") as file:
-    file.write("""local clf = require "common_log_format"
-local grammar = clf.build_nginx_grammar('$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"')
-require "string"
+
+# Two scripts that count: what they are before the counting, where a message's time is, and its status.
+COUNT = """require "string"
 require "math"
 require "os"
+%s
 local counts = {}
 function process_message()
-    local line = grammar:match(read_message("Payload"))
-    if not line then return -1 end
-    local minute = math.floor(line.time / 6e10)
-    local row = counts[minute]
-    if not row then row = {} counts[minute] = row end
-    row[line.status] = (row[line.status] or 0) + 1
-    return 0
-end
-function timer_event()
-    for minute, row in pairs(counts) do
-        local time = os.date("!%H:%M", minute * 60 - 8 * 3600)
-        for status, count in pairs(row) do output(string.format("%s %d %d\\n", time, status, count)) end
-    end
-    inject_message("txt", "counts")
-end
-""")
-
-CAPTURE = (r'capture("^(?<remote_addr>\\S+) - (?<remote_user>\\S+) \\[(?<time>[^\\]]+)\\] \"(?<request>[^\"]*)\" '
-           r'(?<status>\\d+) (?<body_bytes_sent>\\d+) \"(?<http_referer>[^\"]*)\" \"(?<http_user_agent>[^\"]*)\"")')
-DECODE = "heka-tail access.log | heka-decode --lua nginx_access"
-
-with open(f"{work}/count.lua", "w") as file:
-    file.write("""require "string"
-require "math"
-require "os"
-local counts = {}
-function process_message()
-    local minute = math.floor(read_message("Timestamp") / 6e10)
-    local status = read_message("Fields[status]")
+    %s
+    local minute = math.floor(ns / 6e10)
     local row = counts[minute]
     if not row then row = {} counts[minute] = row end
     row[status] = (row[status] or 0) + 1
@@ -154,12 +124,26 @@ end
 function timer_event()
     for minute, row in pairs(counts) do
         -- The log's own time of day.
-        local time = os.date("!%H:%M", minute * 60 - 8 * 3600)
-        for status, count in pairs(row) do output(string.format("%s %d %d\\n", time, status, count)) end
+        local time = os.date("!%%H:%%M", minute * 60 - 8 * 3600)
+        for status, count in pairs(row) do output(string.format("%%s %%d %%d\\n", time, status, count)) end
     end
     inject_message("txt", "counts")
 end
-""")
+"""
+FORMAT = ('$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
+          '"$http_referer" "$http_user_agent"')
+with open(f"{work}/count.lua", "w") as file:
+    file.write(COUNT % ("", 'local ns, status = read_message("Timestamp"), read_message("Fields[status]")'))
+with open(f"{work}/count_lines.lua", "w") as file:
+    file.write(COUNT % (
+        f"local grammar = require 'common_log_format'.build_nginx_grammar('{FORMAT}')",
+        """local line = grammar:match(read_message("Payload"))
+    if not line then return -1 end
+    local ns, status = line.time, line.status"""))
+
+CAPTURE = (r'capture("^(?<remote_addr>\\S+) - (?<remote_user>\\S+) \\[(?<time>[^\\]]+)\\] \"(?<request>[^\"]*)\" '
+           r'(?<status>\\d+) (?<body_bytes_sent>\\d+) \"(?<http_referer>[^\"]*)\" \"(?<http_user_agent>[^\"]*)\"")')
+DECODE = "heka-tail access.log | heka-decode --lua nginx_access"
 
 ROWS = [
     ("read a file into messages", [
@@ -209,13 +193,13 @@ ROWS = [
     ]),
     ("syslog over TCP to a file", [
         Entry("heka-listen --no-raw", f"receive heka tcp {lines} out", of_syslog),
-        Entry("rsyslog imtcp → omfile", f"receive rsyslog tcp {lines} out", of_syslog_text, ["rsyslogd"]),
-        Entry("syslog-ng network → file", f"receive syslog-ng tcp {lines} out", of_syslog_text, ["syslog-ng"]),
+        Entry("rsyslog imtcp → omfile", f"receive rsyslog tcp {lines} out", of_text, ["rsyslogd"]),
+        Entry("syslog-ng network → file", f"receive syslog-ng tcp {lines} out", of_text, ["syslog-ng"]),
     ]),
     ("syslog over UDP to a file, 300,000 a second", [
         Entry("heka-listen --no-raw", f"receive heka udp {lines} out", of_syslog),
-        Entry("rsyslog imudp → omfile", f"receive rsyslog udp {lines} out", of_syslog_text, ["rsyslogd"]),
-        Entry("syslog-ng network → file", f"receive syslog-ng udp {lines} out", of_syslog_text, ["syslog-ng"]),
+        Entry("rsyslog imudp → omfile", f"receive rsyslog udp {lines} out", of_text, ["rsyslogd"]),
+        Entry("syslog-ng network → file", f"receive syslog-ng udp {lines} out", of_text, ["syslog-ng"]),
     ]),
     ("match on a stream", [
         Entry("heka-match one field", "heka-match 'Fields[status] == 404' day.hpb > out", of_heka),
