@@ -336,13 +336,9 @@ impl Series {
     /// There is nothing yet in the file at hand, or it isn't there. When there is, the writer may have rotated it
     /// meanwhile, even several times: then reading begins with the oldest file that was made since.
     pub fn expect_first(&mut self) {
-        let metadata = match &self.content {
-            Some(content) => content.file().metadata().ok(),
-            None => None,
-        };
+        let metadata = self.content.take().and_then(|content| content.file().metadata().ok());
         self.identity = metadata.as_ref().map_or_else(Identity::default, Identity::of);
         self.before = Before::Made(metadata.as_ref().map_or_else(|| now_ns() - TICK.as_nanos() as i64, modified));
-        self.content = None;
     }
 
     fn begin_at_end(&mut self, mut content: Content, path: &Path) -> io::Result<()> {
