@@ -6,7 +6,7 @@ use heka::grammar::{Captures, Grammar, access_log};
 use heka::matcher::Matcher;
 use heka::message::json::write_json;
 use heka::message::text::{Style, write_text};
-use heka::message::{Index, MessageBuilder, MessageView};
+use heka::message::{MessageBuilder, MessageView};
 use heka::sandbox::{Decoder, Kind, Sandbox, Script, ScriptArgs, Section, Settings, prepare_process};
 use heka::sink::hec::{Endpoint, EventForm, EventOptions, IndexedFields};
 use heka::source::Template;
@@ -33,20 +33,20 @@ fn settings(code: &str, kind: Kind) -> Settings {
     ScriptArgs::default().settings_of(script, &Section::default(), kind)
 }
 
-fn decode(code: &str) -> impl FnMut(&[u8], Index) -> usize {
+fn decode(code: &str) -> impl FnMut(MessageView<'_>) -> usize {
     let mut decoder = Decoder::new(&[settings(code, Kind::Decoder)]).expect("the script loads");
-    move |message, index| {
+    move |message| {
         let mut size = 0;
-        decoder.decode(message, index, &mut |made, _| size += made.len()).expect("the script runs");
+        decoder.decode(message, &mut |made, _| size += made.len()).expect("the script runs");
         size
     }
 }
 
 /// What a filter does with a message; answers the bytes that it injects.
-fn filter(code: &str) -> impl FnMut(&[u8], Index) -> usize {
+fn filter(code: &str) -> impl FnMut(MessageView<'_>) -> usize {
     let mut sandbox = Sandbox::new(&settings(code, Kind::Filter)).expect("the script loads");
-    move |message, index| {
-        sandbox.process(message, index).expect("the script runs");
+    move |message| {
+        sandbox.process(message).expect("the script runs");
         sandbox.injected().map(<[u8]>::len).sum()
     }
 }
@@ -57,7 +57,7 @@ fn hot_paths(c: &mut Criterion) {
     c.bench_function("yardstick", |b| b.iter(|| Sha1::digest(std::hint::black_box(page))));
     let raw = frame();
     let parsed = Frame::parse(&raw).expect("a frame");
-    let (message, index) = (parsed.message(), parsed.view().index());
+    let message = parsed.view();
     let mut group = c.benchmark_group("message");
     group.throughput(Throughput::Elements(1));
 
@@ -77,7 +77,7 @@ fn hot_paths(c: &mut Criterion) {
         })
     });
     group.throughput(Throughput::Elements(1));
-    group.bench_function("scan", |b| b.iter(|| MessageView::new(std::hint::black_box(message)).is_some()));
+    group.bench_function("scan", |b| b.iter(|| MessageView::new(std::hint::black_box(message.bytes())).is_some()));
 
     for expression in
         ["Type == 'x'", "Payload =~ /recovery/", "Payload =~ /rec[a-z]+y/", "Fields[status] >= 500 || Severity < 4"]
@@ -102,14 +102,14 @@ fn hot_paths(c: &mut Criterion) {
     group.bench_function("nginx grammar", |b| b.iter(|| grammar.matches(LINE, &mut captures)));
 
     let mut nothing = decode("function process_message() return 0 end");
-    group.bench_function("lua call", |b| b.iter(|| nothing(message, index)));
+    group.bench_function("lua call", |b| b.iter(|| nothing(message)));
     let mut table = decode(
         "local g = require 'common_log_format'.build_nginx_grammar('$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"')
          local m = {} function process_message() local f = g:match(read_message('Payload')) m.Timestamp = f.time f.time = nil m.Fields = f inject_message(m) return 0 end",
     );
-    group.bench_function("lua decoder through a table", |b| b.iter(|| table(message, index)));
+    group.bench_function("lua decoder through a table", |b| b.iter(|| table(message)));
     let mut shipped = decode(include_str!("../lua/decoders/nginx_access.lua"));
-    group.bench_function("nginx_access.lua", |b| b.iter(|| shipped(message, index)));
+    group.bench_function("nginx_access.lua", |b| b.iter(|| shipped(message)));
 
     // Filters, on a message of some 300 bytes.
     let mut decoded = Vec::new();
@@ -121,12 +121,11 @@ fn hot_paths(c: &mut Criterion) {
         .double_field(b"status", 200.0, b"")
         .double_field(b"body_bytes_sent", 82.0, b"B")
         .string_field(b"http_user_agent", &LINE[100..], b"");
-    let decoded_index = Index::scan(&decoded).expect("a message");
+    let view = MessageView::new(&decoded).expect("a message");
     let mut writes = decode(
         "function process_message() write_message('Fields[class]', '2xx') write_message('Severity', 6) return 0 end",
     );
-    group.bench_function("lua decoder that writes", |b| b.iter(|| writes(&decoded, decoded_index)));
-    let view = MessageView::with_index(&decoded, decoded_index);
+    group.bench_function("lua decoder that writes", |b| b.iter(|| writes(view)));
     let mut framed = Vec::new();
     put_frame(&mut framed, None, &decoded);
     let frame = Frame::parse(&framed).expect("a frame");
@@ -158,9 +157,9 @@ fn hot_paths(c: &mut Criterion) {
         })
     });
     let mut counter = filter(include_str!("../tests/scripts/tutorial/counter.lua"));
-    group.bench_function("filter: the tutorial's counter", |b| b.iter(|| counter(&decoded, decoded_index)));
+    group.bench_function("filter: the tutorial's counter", |b| b.iter(|| counter(view)));
     let mut status = filter(include_str!("../lua/filters/http_status.lua"));
-    group.bench_function("filter: http_status", |b| b.iter(|| status(&decoded, decoded_index)));
+    group.bench_function("filter: http_status", |b| b.iter(|| status(view)));
     let mut injects = filter(
         "local m = { Type = 'x', Payload = '', Fields = { status = 0, host = '' } }
          function process_message()
@@ -168,7 +167,7 @@ fn hot_paths(c: &mut Criterion) {
              m.Fields.status = read_message('Fields[status]') m.Fields.host = read_message('Hostname')
              inject_message(m) return 0 end",
     );
-    group.bench_function("filter: a message for each", |b| b.iter(|| injects(&decoded, decoded_index)));
+    group.bench_function("filter: a message for each", |b| b.iter(|| injects(view)));
 
     // A record as a firewall sends it.
     const RECORD: &[u8] = b"Sep 19 08:26:10 host CEF:0|security|threatmanager|1.0|100|detected a \\| in message|10|src=10.0.0.1 spt=1232 dst=2.1.2.2 dpt=80 proto=TCP act=blocked a \\= sign suser=admin request=http://example.org/?q\\=1 msg=Detected a threat. No action needed.";

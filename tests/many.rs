@@ -1,6 +1,6 @@
 //! Many sandboxes in one process.
 
-use heka::message::{Index, MessageBuilder};
+use heka::message::{MessageBuilder, MessageView};
 use heka::sandbox::{Kind, Sandbox, Script, ScriptArgs, Section, prepare_process};
 
 /// Bytes that the process has in memory.
@@ -23,9 +23,9 @@ fn ten_thousand_counters_take_little_memory_and_all_count() {
 
     let mut message = Vec::new();
     MessageBuilder::new(&mut message, &[7; 16], 1);
-    let index = Index::scan(&message).unwrap();
+    let view = MessageView::new(&message).unwrap();
     for sandbox in &mut sandboxes {
-        sandbox.process(&message, index).unwrap();
+        sandbox.process(view).unwrap();
         sandbox.timer_event(1, false).unwrap();
         assert_eq!(sandbox.injected().count(), 1);
     }

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use heka::message::{Index, MessageBuilder, TextHeader};
+use heka::message::{MessageBuilder, MessageView, TextHeader};
 use heka::sandbox::{Kind, Sandbox, Script, ScriptArgs, Section};
 use libfuzzer_sys::fuzz_target;
 
@@ -18,6 +18,6 @@ fuzz_target!(|bytes: &[u8]| {
     let mut sandbox = Sandbox::new(&settings).expect("the script loads");
     let mut message = Vec::new();
     MessageBuilder::new(&mut message, &[1; 16], 1).text(TextHeader::Payload, bytes);
-    let index = Index::scan(&message).expect("a message");
-    let _ = sandbox.process(&message, index);
+    let view = MessageView::new(&message).expect("a message");
+    let _ = sandbox.process(view);
 });

@@ -7,7 +7,7 @@ Reads the options type, user_agent_transform, user_agent_keep, user_agent_condit
 --]]
 
 local clf = require "common_log_format"
-local inject = require "native_grammars".inject
+local decoder = require "native_grammars".decoder
 
 local msg_type = read_config("type")
 local transform = read_config("user_agent_transform")
@@ -18,12 +18,7 @@ local payload_keep = read_config("payload_keep")
 local msg = { Type = msg_type }
 
 return function(grammar)
-    if not transform then
-        return function()
-            if inject(grammar, msg_type, payload_keep) then return 0 end
-            return -1
-        end
-    end
+    if not transform then return decoder(grammar, msg_type, payload_keep) end
 
     -- With the user agent to be looked at, the captures have to become a table first.
     return function()

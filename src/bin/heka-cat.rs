@@ -134,7 +134,7 @@ impl Cat {
             Format::Count => return Ok(()),
             Format::Encoder => {
                 let Some(encoder) = &mut self.encoder else { return Ok(()) };
-                match encoder.encode(frame.message(), frame.view().index()) {
+                match encoder.encode(frame.view()) {
                     Ok(Ok(Encoded::Bytes(bytes))) => buf.extend_from_slice(bytes),
                     Ok(Ok(Encoded::Nothing)) => {}
                     Ok(Err(reason)) => {

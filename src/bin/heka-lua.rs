@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use heka::message::text::{Style, write_text};
-use heka::message::{Index, MessageBuilder, MessageView, TextHeader, now_ns, uuid};
+use heka::message::{MessageBuilder, MessageView, TextHeader, now_ns, uuid};
 use heka::pipeline::{self, Exit, Failure, read_text, report};
 use heka::sandbox::{
     Kind, Outcome, Sandbox, Script, ScriptArgs, Section, Settings, Terminated, cases, prepare_process,
@@ -139,8 +139,8 @@ fn run(args: Args) -> Result<Exit, Failure> {
     for line in &args.line {
         let mut message = Vec::new();
         MessageBuilder::new(&mut message, &uuid::new_v4(), now_ns()).text(TextHeader::Payload, line.as_bytes());
-        let Some(index) = Index::scan(&message) else { continue };
-        match sandbox.process(&message, index) {
+        let Some(view) = MessageView::new(&message) else { continue };
+        match sandbox.process(view) {
             Ok(Outcome::Done) => {
                 let changed = sandbox.injected().next().is_some() || kind == Kind::Filter;
                 if !changed {

@@ -3,7 +3,7 @@
 use super::{FieldOptions, Parsed, put_fields};
 use crate::message::MessageBuilder;
 use crate::pipeline::{Failure, Flow, Output, Stage, Stats, report_once};
-use crate::stream::{Frame, put_frame};
+use crate::stream::{Frame, put_frame_from};
 
 /// Makes fields of the records in payloads.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Stage for ParseStage {
                 builder.string_field(b"cef_error", error.to_string().as_bytes(), b"");
             }
         }
-        put_frame(out.buf(), frame.header().cursor(), &self.message);
+        put_frame_from(out.buf(), frame, &self.message);
         out.filled()?;
         Ok(Flow::Continue)
     }

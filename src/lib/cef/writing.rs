@@ -5,7 +5,7 @@ use super::{FieldOptions, Parsed, RecordOptions, put_fields};
 use crate::message::{FieldView, MessageBuilder, MessageView, TextHeader, Value, put_value_text};
 use crate::pipeline::{Failure, Flow, Output, Stage, Stats, report_once};
 use crate::sandbox::{Encoded, Encoder, Terminated};
-use crate::stream::{Frame, put_frame};
+use crate::stream::{Frame, put_frame_from};
 
 /// Makes records of messages.
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl FormatStage {
     }
 
     /// Makes the record. Answers whether there is one, and what is wrong if it can't be made.
-    fn make(&mut self, frame: &Frame<'_>, view: &MessageView<'_>) -> Result<Result<bool, String>, Failure> {
+    fn make(&mut self, view: &MessageView<'_>) -> Result<Result<bool, String>, Failure> {
         self.record.clear();
         let Some(encoder) = &mut self.encoder else {
             return Ok(put_record(&mut self.record, view, &self.options).map(|no_keys| {
@@ -41,7 +41,7 @@ impl FormatStage {
                 true
             }));
         };
-        match encoder.encode(frame.message(), view.index()) {
+        match encoder.encode(*view) {
             Err(Terminated(reason)) => Err(Failure::failed(reason)),
             Ok(Err(reason)) => Ok(Err(reason)),
             Ok(Ok(Encoded::Nothing)) => Ok(Ok(false)),
@@ -102,7 +102,7 @@ impl Stage for FormatStage {
         let view = frame.view();
         let unchanged = self.is_unchanged(&view);
         // Only the dictionary can have something against a record that is there already.
-        let made = if unchanged && !self.options.strict { Ok(true) } else { self.make(frame, &view)? };
+        let made = if unchanged && !self.options.strict { Ok(true) } else { self.make(&view)? };
         match made {
             Ok(false) => return Ok(Flow::Continue),
             Ok(true) if unchanged => {
@@ -136,7 +136,7 @@ impl Stage for FormatStage {
                 MessageBuilder::more(&mut self.message).string_field(b"cef_error", wrong.as_bytes(), b"");
             }
         }
-        put_frame(out.buf(), frame.header().cursor(), &self.message);
+        put_frame_from(out.buf(), frame, &self.message);
         out.filled()?;
         Ok(Flow::Continue)
     }

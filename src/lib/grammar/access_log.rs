@@ -4,21 +4,105 @@
 //! A variable without a type of its own takes everything up to the first character of what follows it; inside
 //! double quotes a backslash keeps the next character from ending it. Text after the format's end is ignored.
 
-use super::date_time::{SECOND, clf, rfc3339};
-use super::{Captured, Captures, Grammar, MAX_LINE, Range, ip_address};
+use super::date_time::{SECOND, clf, digits, rfc3339};
+use super::{Captured, Captures, Grammar, MAX_LINE, Many, Range, ip_address};
 
 /// A compiled format. `time` among the names is nanoseconds since 1970.
 pub struct AccessLog {
     names: Vec<String>,
+    /// The place of `time` among them.
+    time: usize,
     parts: Vec<Part>,
 }
 
 #[derive(Debug, Clone)]
 enum Part {
-    Space,
-    Literal(Vec<u8>),
+    Between(Between),
     /// Name and how it is read.
     Variable(usize, Kind),
+}
+
+/// What stands between variables. Most lines have just the bytes that the format has, so these are compared first, all at
+/// once (taking a combined line apart in 0.7 of the instructions).
+#[derive(Debug, Clone, Default)]
+struct Between {
+    pieces: Vec<Piece>,
+    /// The format's own bytes, if they are at most eight, which part of the number counts, and how many they are.
+    bytes: u64,
+    mask: u64,
+    len: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Space,
+    Literal(Vec<u8>),
+}
+
+impl Between {
+    fn push(&mut self, character: u8) {
+        match self.pieces.last_mut() {
+            Some(Piece::Space) if is_space(character) => {}
+            _ if is_space(character) => self.pieces.push(Piece::Space),
+            Some(Piece::Literal(text)) => text.push(character),
+            _ => self.pieces.push(Piece::Literal(vec![character])),
+        }
+    }
+
+    /// Notes the bytes.
+    fn finish(&mut self) {
+        let text: Vec<u8> = self.pieces.iter().flat_map(Piece::bytes).copied().collect();
+        if text.len() <= 8 {
+            let mut bytes = [0; 8];
+            bytes[..text.len()].copy_from_slice(&text);
+            self.bytes = u64::from_le_bytes(bytes);
+            self.mask = u64::MAX >> (64 - 8 * text.len());
+            self.len = text.len();
+        }
+    }
+
+    /// What ends a text before it.
+    fn terminator(&self) -> Terminator {
+        match self.pieces.first() {
+            Some(Piece::Literal(text)) => Terminator::Byte(text[0]),
+            _ => Terminator::WhiteSpace,
+        }
+    }
+
+    /// Where it ends that stands at `at`.
+    #[inline]
+    fn end(&self, line: &[u8], at: usize) -> Option<usize> {
+        let rest = line.get(at..)?;
+        if self.len > 0
+            && let Some(first) = rest.first_chunk()
+            && u64::from_le_bytes(*first) & self.mask == self.bytes
+        {
+            // White space of several characters counts as one.
+            let more = rest.get(self.len).copied().is_some_and(is_space);
+            if !more || !matches!(self.pieces.last(), Some(Piece::Space)) {
+                return Some(at + self.len);
+            }
+        }
+        self.pieces.iter().try_fold(at, |at, piece| {
+            let rest = line.get(at..)?;
+            match piece {
+                Piece::Space => {
+                    let len = rest.iter().take_while(|byte| is_space(**byte)).count();
+                    (len > 0).then_some(at + len)
+                }
+                Piece::Literal(text) => rest.starts_with(text).then_some(at + text.len()),
+            }
+        })
+    }
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Space => b" ",
+            Piece::Literal(text) => text,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -74,35 +158,26 @@ impl Grammar for AccessLog {
         &self.names
     }
 
+    fn time(&self) -> usize {
+        self.time
+    }
+
     fn nullable(&self) -> bool {
         let empty = |part: &Part| matches!(part, Part::Variable(_, Kind::Text(_) | Kind::Word(_)));
         self.parts.iter().all(empty)
     }
 
     fn matches(&self, line: &[u8], captures: &mut Captures) -> Option<usize> {
-        captures.list.clear();
+        captures.clear();
         if line.len() > MAX_LINE {
             return None;
         }
         let mut at = 0;
         for part in &self.parts {
-            let rest = &line[at..];
-            match part {
-                Part::Space => {
-                    let len = rest.iter().take_while(|byte| is_space(**byte)).count();
-                    if len == 0 {
-                        return None;
-                    }
-                    at += len;
-                }
-                Part::Literal(text) => {
-                    if !rest.starts_with(text) {
-                        return None;
-                    }
-                    at += text.len();
-                }
-                Part::Variable(name, kind) => at = kind.read(line, at, *name, captures)?,
-            }
+            at = match part {
+                Part::Between(between) => between.end(line, at)?,
+                Part::Variable(name, kind) => kind.read(line, at, *name, captures)?,
+            };
         }
         Some(at)
     }
@@ -136,13 +211,12 @@ impl Kind {
                     }
                     return Some(at + len);
                 }
-                let len = digit_count(rest);
-                number(captures, parse(&rest[..len])?, representation);
+                let (value, len) = integer(rest)?;
+                number(captures, value, representation);
                 Some(at + len)
             }
             Kind::ThreeDigits => {
-                let digits = rest.get(..3).filter(|part| part.iter().all(u8::is_ascii_digit))?;
-                number(captures, parse(digits)?, "");
+                number(captures, digits(rest, 3)? as f64, "");
                 Some(at + 3)
             }
             Kind::Seconds => {
@@ -165,8 +239,8 @@ impl Kind {
                 Some(at + len)
             }
             Kind::SubSecond(divisor) => {
-                let len = digit_count(rest);
-                number(captures, parse(&rest[..len])? / *divisor as f64, "");
+                let (value, len) = integer(rest)?;
+                number(captures, value / *divisor as f64, "");
                 Some(at + len)
             }
             Kind::Clf { bracketed } => {
@@ -266,11 +340,8 @@ impl Upstream {
                     1
                 }
                 Upstream::Status => {
-                    let used = digit_count(item);
-                    if used != 3 {
-                        return None;
-                    }
-                    numbers.push(parse(&item[..used])?);
+                    let (value, used) = integer(item).filter(|(_, used)| *used == 3)?;
+                    numbers.push(value);
                     used
                 }
                 Upstream::Time => {
@@ -279,8 +350,8 @@ impl Upstream {
                     used
                 }
                 Upstream::Length => {
-                    let used = digit_count(item);
-                    numbers.push(parse(&item[..used])?);
+                    let (value, used) = integer(item)?;
+                    numbers.push(value);
                     used
                 }
             };
@@ -299,8 +370,8 @@ impl Upstream {
             Upstream::Length => "B",
             _ => "",
         };
-        let value = if texts.is_empty() { Captured::Numbers(numbers) } else { Captured::Texts(texts) };
-        captures.put(name, value, representation);
+        let value = if texts.is_empty() { Many::Numbers(numbers) } else { Many::Texts(texts) };
+        captures.put(name, Captured::Many(Box::new(value)), representation);
         Some(at + len)
     }
 }
@@ -342,14 +413,24 @@ fn decimal_len(text: &[u8]) -> Option<usize> {
     Some(if fraction > 0 { whole + 1 + fraction } else { whole })
 }
 
-/// Digits, or digits with a fraction. Short whole numbers, which most are, without the general parser.
+/// The digits that a text begins with: their value and how many there are. Short numbers, which most are, without the
+/// general parser.
+#[inline]
+fn integer(text: &[u8]) -> Option<(f64, usize)> {
+    let (mut value, mut len) = (0, 0);
+    while let Some(byte @ b'0'..=b'9') = text.get(len) {
+        if len == 15 {
+            let len = digit_count(text);
+            return Some((parse(&text[..len])?, len));
+        }
+        value = value * 10 + (byte - b'0') as u64;
+        len += 1;
+    }
+    (len > 0).then_some((value as f64, len))
+}
+
+/// Digits, or digits with a fraction.
 fn parse(text: &[u8]) -> Option<f64> {
-    if text.is_empty() {
-        return None;
-    }
-    if text.len() <= 15 && !text.contains(&b'.') {
-        return Some(text.iter().fold(0u64, |sum, byte| sum * 10 + (byte - b'0') as u64) as f64);
-    }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
@@ -386,14 +467,11 @@ struct Compiler {
 
 impl Compiler {
     fn text(&mut self, character: u8) {
-        if is_space(character) {
-            if !matches!(self.parts.last(), Some(Part::Space)) {
-                self.parts.push(Part::Space);
-            }
-        } else if let Some(Part::Literal(text)) = self.parts.last_mut() {
-            text.push(character);
-        } else {
-            self.parts.push(Part::Literal(vec![character]));
+        if !matches!(self.parts.last(), Some(Part::Between(_))) {
+            self.parts.push(Part::Between(Between::default()));
+        }
+        if let Some(Part::Between(between)) = self.parts.last_mut() {
+            between.push(character);
         }
     }
 
@@ -410,16 +488,23 @@ impl Compiler {
         if self.parts.is_empty() {
             return Err("could not parse the log_format configuration".into());
         }
-        for place in 0..self.parts.len() {
-            let next = match self.parts.get(place + 1) {
-                Some(Part::Literal(text)) => Terminator::Byte(text[0]),
-                _ => Terminator::WhiteSpace,
-            };
-            if let Part::Variable(_, Kind::Text(terminator)) = &mut self.parts[place] {
-                *terminator = next;
+        let mut terminator = Terminator::WhiteSpace;
+        for part in self.parts.iter_mut().rev() {
+            match part {
+                Part::Between(between) => {
+                    between.finish();
+                    terminator = between.terminator();
+                }
+                Part::Variable(_, kind) => {
+                    if let Kind::Text(before) = kind {
+                        *before = terminator;
+                    }
+                    terminator = Terminator::WhiteSpace;
+                }
             }
         }
-        Ok(AccessLog { names: self.names, parts: self.parts })
+        let time = self.names.iter().position(|name| name == "time").unwrap_or(usize::MAX);
+        Ok(AccessLog { names: self.names, time, parts: self.parts })
     }
 }
 
@@ -666,9 +751,11 @@ mod tests {
                 Captured::Text(range) => text(range),
                 Captured::Word(word) => word.to_string(),
                 Captured::Number(number) => number.to_string(),
-                Captured::Texts(ranges) => ranges.iter().map(text).collect::<Vec<_>>().join(";"),
-                Captured::Numbers(numbers) => format!("{numbers:?}"),
-                Captured::Record(parts) => format!("{parts:?}"),
+                Captured::Many(many) => match &**many {
+                    Many::Texts(ranges) => ranges.iter().map(text).collect::<Vec<_>>().join(";"),
+                    Many::Numbers(numbers) => format!("{numbers:?}"),
+                    Many::Record(parts) => format!("{parts:?}"),
+                },
             };
             format!("{}={value}{}", grammar.names[capture.name], capture.representation)
         };

@@ -10,19 +10,19 @@ pub fn v4(text: &[u8]) -> Option<usize> {
             }
             at += 1;
         }
-        let digits = text[at..].iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
-        let mut len = digits;
         // "256" is 25 followed by a 6, and "01" a 0 followed by a 1.
-        if digits == 3 && text[at..at + 3] > b"255"[..] {
-            len = 2;
+        let Some(&first @ b'0'..=b'9') = text.get(at) else { return None };
+        at += 1;
+        let mut value = (first - b'0') as u32;
+        for _ in 0..2 {
+            let Some(digit @ b'0'..=b'9') = text.get(at) else { break };
+            let longer = value * 10 + (digit - b'0') as u32;
+            if value == 0 || longer > 255 {
+                break;
+            }
+            value = longer;
+            at += 1;
         }
-        if digits > 1 && text[at] == b'0' {
-            len = 1;
-        }
-        if len == 0 {
-            return None;
-        }
-        at += len;
     }
     Some(at)
 }
@@ -38,12 +38,24 @@ pub fn v6(text: &[u8]) -> Option<usize> {
     })
 }
 
+/// RFC 3986's unreserved characters and sub-delims.
+const IN_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$'
+            | b'&'..=b',' | b';' | b'=');
+        byte += 1;
+    }
+    table
+};
+
 /// Length of the host name that the text begins with: RFC 3986's reg-name.
 pub fn hostname(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         let hex = |place: usize| text.get(at + place).is_some_and(u8::is_ascii_hexdigit);
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte) {
+        if IN_NAMES[byte as usize] {
             at += 1;
         } else if byte == b'%' && hex(1) && hex(2) {
             at += 3;

@@ -37,10 +37,16 @@ pub enum Captured {
     /// A text that stands for what the line has.
     Word(&'static str),
     Number(f64),
-    /// Several texts or numbers.
+    // Boxed: the others then need no destructor, and a list of them is thrown away for each line.
+    Many(Box<Many>),
+}
+
+/// Several values in one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Many {
     Texts(Vec<Range>),
     Numbers(Vec<f64>),
-    /// Named parts of one value.
+    /// Named parts.
     Record(Vec<(String, Captured)>),
 }
 
@@ -58,6 +64,9 @@ pub struct Capture {
 #[derive(Default, Debug)]
 pub struct Captures {
     pub list: Vec<Capture>,
+    /// A bit for each of the first 64 names that is in the list; and whether any name may be there twice.
+    seen: u64,
+    repeated: bool,
     clock: date_time::ClfCache,
     /// What `list` is about: grammar, and address and length of the text.
     source: Option<(u32, usize, usize)>,
@@ -85,14 +94,29 @@ impl Captures {
     }
 
     /// The captures, but of those that have the same name the last one only.
+    #[inline]
     pub fn last_of_each_name(&self) -> impl Iterator<Item = &Capture> {
         self.list.iter().enumerate().filter_map(|(at, capture)| {
-            let again = self.list[at + 1..].iter().any(|later| later.name == capture.name);
+            let again = self.repeated && self.list[at + 1..].iter().any(|later| later.name == capture.name);
             (!again).then_some(capture)
         })
     }
 
+    /// The last capture of a name.
+    pub fn last(&self, name: usize) -> Option<&Capture> {
+        self.list.iter().rev().find(|capture| capture.name == name)
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        (self.seen, self.repeated) = (0, false);
+    }
+
+    #[inline]
     fn put(&mut self, name: usize, value: Captured, representation: &'static str) {
+        let bit = 1u64.checked_shl(name as u32).unwrap_or(u64::MAX);
+        self.repeated |= self.seen & bit != 0;
+        self.seen |= bit;
         self.list.push(Capture { name, value, representation });
     }
 }
@@ -104,6 +128,11 @@ pub const MAX_LINE: usize = 1 << 30;
 pub trait Grammar: Send + Sync {
     /// The names that captures refer to.
     fn names(&self) -> &[String];
+
+    /// The place of `time` among the names: nanoseconds since 1970. One that no name has when there is none.
+    fn time(&self) -> usize {
+        self.names().iter().position(|name| name == "time").unwrap_or(usize::MAX)
+    }
 
     /// Whether a text may have the format that is empty.
     fn nullable(&self) -> bool;
@@ -125,7 +154,7 @@ impl Grammar for Plain {
     }
 
     fn matches(&self, line: &[u8], captures: &mut Captures) -> Option<usize> {
-        captures.list.clear();
+        captures.clear();
         self.0(line)
     }
 }

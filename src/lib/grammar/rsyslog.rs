@@ -5,7 +5,7 @@
 //! A line end that closes the template is optional in the line.
 
 use super::date_time::{self, SECOND, current_year};
-use super::{Captured, Captures, Grammar, MAX_LINE, Range, ip_address};
+use super::{Captured, Captures, Grammar, MAX_LINE, Many, Range, ip_address};
 
 /// A compiled template.
 pub struct Rsyslog {
@@ -116,7 +116,7 @@ impl Grammar for Rsyslog {
     }
 
     fn matches(&self, line: &[u8], captures: &mut Captures) -> Option<usize> {
-        captures.list.clear();
+        captures.clear();
         if line.len() > MAX_LINE {
             return None;
         }
@@ -182,7 +182,7 @@ impl Kind {
                     len += used;
                 }
                 len += (rest.get(len) == Some(&b':')) as usize;
-                (Captured::Record(record), len)
+                (Captured::Many(Box::new(Many::Record(record))), len)
             }
             Kind::Number => number(rest, 15)?,
             Kind::Priority => {
@@ -190,7 +190,7 @@ impl Kind {
                 let value = rest[..count].iter().fold(0u32, |sum, byte| sum * 10 + (byte - b'0') as u32);
                 let part = |number: u32| Captured::Number(number as f64);
                 let record = vec![("facility".into(), part(value / 8)), ("severity".into(), part(value % 8))];
-                (Captured::Record(record), count)
+                (Captured::Many(Box::new(Many::Record(record))), count)
             }
             Kind::PriorityText => {
                 let (facility, len) = named(&FACILITIES, rest)?;
@@ -433,7 +433,7 @@ mod tests {
             match value {
                 Captured::Text(range) => String::from_utf8_lossy(range.of(line.as_bytes())).into_owned(),
                 Captured::Number(number) => number.to_string(),
-                Captured::Record(parts) => parts
+                Captured::Many(many) if let Many::Record(parts) = &**many => parts
                     .iter()
                     .map(|(name, value)| format!("{name}:{}", show(value, line)))
                     .collect::<Vec<_>>()

@@ -43,7 +43,7 @@ impl Grammar for Timestamp {
     }
 
     fn matches(&self, line: &[u8], captures: &mut Captures) -> Option<usize> {
-        captures.list.clear();
+        captures.clear();
         let mut reader = Reader { line, at: 0, captures };
         match self.layout {
             Layout::Rfc3339 => reader.rfc3339()?,

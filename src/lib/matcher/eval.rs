@@ -24,7 +24,7 @@ pub(super) fn find<'m>(variable: &Variable, message: &MessageView<'m>) -> Found<
         Variable::Severity => Found::Integer(message.severity().unwrap_or(7) as i64),
         Variable::Pid => Found::Pid(message.pid()),
         Variable::Field { name, instance, element } => {
-            Found::Field(message.field(name, *instance).and_then(|field| field.values().nth(*element)))
+            Found::Field(message.field(name, *instance).and_then(|field| field.value(*element)))
         }
     }
 }

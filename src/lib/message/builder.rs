@@ -29,14 +29,7 @@ impl<'b> MessageBuilder<'b> {
 
     #[inline]
     pub fn text(&mut self, header: TextHeader, value: &[u8]) -> &mut Self {
-        let tag = match header {
-            TextHeader::Type => 0x1a,
-            TextHeader::Logger => 0x22,
-            TextHeader::Payload => 0x32,
-            TextHeader::EnvVersion => 0x3a,
-            TextHeader::Hostname => 0x4a,
-        };
-        put_bytes(self.buf, tag, value);
+        put_bytes(self.buf, header.tag(), value);
         self
     }
 
@@ -76,12 +69,7 @@ impl<'b> MessageBuilder<'b> {
     }
 
     pub fn string_field(&mut self, name: &[u8], value: &[u8], representation: &[u8]) -> &mut Self {
-        // The most frequent one, in one go: its lengths are known, and each takes one byte.
-        if representation.is_empty() && name.len() + value.len() < 0x80 - 4 {
-            let len = name.len() + value.len() + 4;
-            self.buf.reserve(len + 2);
-            self.buf.extend_from_slice(&[0x52, len as u8, 0x0a, name.len() as u8]);
-            self.buf.extend_from_slice(name);
+        if self.begin_short_field(name, 0, representation, value.len() + 2) {
             self.buf.extend_from_slice(&[0x22, value.len() as u8]);
             self.buf.extend_from_slice(value);
             return self;
@@ -89,11 +77,38 @@ impl<'b> MessageBuilder<'b> {
         self.field(name, ValueType::String, representation, |values| values.string(value))
     }
 
+    /// Begins a field whose lengths are known and take one byte each, as nearly all do: then it is written in one go.
+    /// `value_type`: 0 is left out; `values`: bytes that come after. False, and nothing appended, for a longer one.
+    #[inline(always)]
+    fn begin_short_field(&mut self, name: &[u8], value_type: u8, representation: &[u8], values: usize) -> bool {
+        let type_len = if value_type == 0 { 0 } else { 2 };
+        let representation_len = if representation.is_empty() { 0 } else { representation.len() + 2 };
+        let len = name.len() + 2 + type_len + representation_len + values;
+        if len >= 0x80 {
+            return false;
+        }
+        self.buf.extend_from_slice(&[0x52, len as u8, 0x0a, name.len() as u8]);
+        self.buf.extend_from_slice(name);
+        if value_type != 0 {
+            self.buf.extend_from_slice(&[0x10, value_type]);
+        }
+        if !representation.is_empty() {
+            self.buf.extend_from_slice(&[0x1a, representation.len() as u8]);
+            self.buf.extend_from_slice(representation);
+        }
+        true
+    }
+
     pub fn integer_field(&mut self, name: &[u8], value: i64, representation: &[u8]) -> &mut Self {
         self.field(name, ValueType::Integer, representation, |values| values.integers(std::iter::once(value)))
     }
 
     pub fn double_field(&mut self, name: &[u8], value: f64, representation: &[u8]) -> &mut Self {
+        if self.begin_short_field(name, ValueType::Double as u8, representation, 9) {
+            let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
+            self.buf.extend_from_slice(&[0x39, a, b, c, d, e, f, g, h]);
+            return self;
+        }
         self.field(name, ValueType::Double, representation, |values| values.doubles(std::iter::once(value)))
     }
 

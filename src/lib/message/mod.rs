@@ -15,7 +15,7 @@ pub mod wire;
 pub use builder::{MessageBuilder, encode_canonical};
 pub use field_argument::{FieldArgument, put_field_arguments};
 pub use variable::{Interpolation, Variable, put_value_text};
-pub use view::{FieldView, Fields, Index, MessageView, TextHeader, Value, ValueType, Values};
+pub use view::{FieldView, Fields, Headers, MessageView, Shape, TextHeader, Value, ValueType, Values};
 
 /// Nanoseconds since 1970-01-01 UTC, now.
 pub fn now_ns() -> i64 {

@@ -1,30 +1,20 @@
-//! Reading a message in place. One scan of the top level notes where the headers are;
-//! a field is decoded when it is asked for. Nothing is copied.
+//! Reading a message in place. One look at the top level tells whether the bytes are a message and where its fields
+//! begin; headers and fields are read when they are asked for. Nothing is copied.
 
-use super::wire::{FIXED64, LEN, Reader, VARINT};
+use super::wire::{FIELD, FIELD_NAME, FIXED64, LEN, Reader, VARINT};
 
-/// A byte range in the message, or absent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    start: u32,
-    len: u32,
-}
+// Tags of elements that hold no text.
+const UUID: u8 = 1 << 3 | LEN;
+const TIMESTAMP: u8 = 2 << 3 | VARINT;
+const SEVERITY: u8 = 5 << 3 | VARINT;
+const PID: u8 = 8 << 3 | VARINT;
+// Of elements of a field.
+const VALUE_TYPE: u8 = 2 << 3 | VARINT;
+const REPRESENTATION: u8 = 3 << 3 | LEN;
+const VALUE_STRING: u8 = 4 << 3 | LEN;
+const VALUE_DOUBLE: u8 = 7 << 3 | FIXED64;
 
-impl Span {
-    const ABSENT: Span = Span { start: u32::MAX, len: 0 };
-
-    fn get<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        if self.start == u32::MAX {
-            return None;
-        }
-        bytes.get(self.start as usize..self.start as usize + self.len as usize)
-    }
-}
-
-/// The tag of a field.
-const FIELD: u8 = 10 << 3 | LEN;
-
-/// A header that holds text. The discriminants are places in [`Index`].
+/// A header that holds text. The discriminants are places in [`Headers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TextHeader {
     Type,
@@ -34,76 +24,152 @@ pub enum TextHeader {
     Hostname,
 }
 
-/// Where the headers of a message are: what one scan finds. It has no lifetime, so it can be kept beside the bytes.
+impl TextHeader {
+    /// The tag of the element.
+    pub(super) const fn tag(self) -> u8 {
+        match self {
+            TextHeader::Type => 3 << 3 | LEN,
+            TextHeader::Logger => 4 << 3 | LEN,
+            TextHeader::Payload => 6 << 3 | LEN,
+            TextHeader::EnvVersion => 7 << 3 | LEN,
+            TextHeader::Hostname => 9 << 3 | LEN,
+        }
+    }
+}
+
+/// What a look at the top level of a message finds. It has no lifetime, so it can be kept beside the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Index {
-    timestamp: i64,
-    severity: Option<i32>,
-    pid: Option<i32>,
-    uuid: Span,
-    text: [Span; 5],
-    /// Offset of the first field's tag.
+pub struct Shape {
+    /// What every known writer makes.
+    ascending: bool,
     fields: u32,
 }
 
-impl Index {
-    /// Scans the top level. `None` when the bytes are no message: malformed, a known field with a wrong wire
-    /// type, or without the two required fields. Unknown fields are skipped. Field bodies are not looked into.
-    #[inline]
-    pub fn scan(bytes: &[u8]) -> Option<Index> {
-        let mut index = Index {
-            timestamp: 0,
-            severity: None,
-            pid: None,
-            uuid: Span::ABSENT,
-            text: [Span::ABSENT; 5],
-            fields: u32::MAX,
-        };
-        let mut has_timestamp = false;
+impl Shape {
+    /// `None` when the bytes are no message: malformed, a known field with a wrong wire type, or without the two required
+    /// fields. Unknown fields are skipped. Field bodies are not looked into.
+    ///
+    /// A comparison an element, no jump that can't be foreseen, and nothing noted but where the fields begin: heka-match
+    /// by one field took 0.7 of the time that it took with an index of the headers.
+    #[inline(always)]
+    pub fn of(bytes: &[u8]) -> Option<Shape> {
         let mut reader = Reader::new(bytes);
-        while !reader.is_empty() {
-            let at = reader.pos();
-            let (field, wire) = reader.tag()?;
-            match (field, wire) {
-                (10, LEN) => {
-                    reader.bytes()?;
-                    if index.fields == u32::MAX {
-                        index.fields = u32::try_from(at).ok()?;
-                    }
-                    // Fields come one after the other.
-                    reader.skip_run(FIELD)?;
-                }
-                (1 | 3 | 4 | 6 | 7 | 9, LEN) => {
-                    let part = reader.bytes()?;
-                    let span = Span {
-                        start: u32::try_from(reader.pos() - part.len()).ok()?,
-                        len: u32::try_from(part.len()).ok()?,
-                    };
-                    match field {
-                        1 => index.uuid = span,
-                        3 => index.text[TextHeader::Type as usize] = span,
-                        4 => index.text[TextHeader::Logger as usize] = span,
-                        6 => index.text[TextHeader::Payload as usize] = span,
-                        7 => index.text[TextHeader::EnvVersion as usize] = span,
-                        _ => index.text[TextHeader::Hostname as usize] = span,
-                    }
-                }
-                (2, VARINT) => {
-                    index.timestamp = reader.varint()? as i64;
-                    has_timestamp = true;
-                }
-                // Go writes a negative int32 in 5 bytes, others in 10: the low 32 bits are the value in both.
-                (5, VARINT) => index.severity = Some(reader.varint()? as i32),
-                (8, VARINT) => index.pid = Some(reader.varint()? as i32),
-                (1..=10, _) => return None,
-                _ => reader.skip(wire)?,
-            }
+        let required = reader.element(UUID).is_some() && reader.take(TIMESTAMP) && reader.skip(VARINT).is_some();
+        // What is malformed is left for the second look.
+        reader.element(TextHeader::Type.tag());
+        reader.element(TextHeader::Logger.tag());
+        if reader.next_is(SEVERITY) {
+            reader.skip_element();
         }
-        (has_timestamp && index.uuid != Span::ABSENT).then_some(index)
+        reader.element(TextHeader::Payload.tag());
+        reader.element(TextHeader::EnvVersion.tag());
+        if reader.next_is(PID) {
+            reader.skip_element();
+        }
+        reader.element(TextHeader::Hostname.tag());
+        let fields = reader.pos();
+        reader.skip_run(FIELD);
+        if !required || !reader.is_empty() {
+            return Shape::of_any_order(bytes);
+        }
+        Some(Shape { ascending: true, fields: u32::try_from(fields).ok()? })
     }
 
-    pub fn has_fields(&self) -> bool {
-        self.fields != u32::MAX
+    /// Headers in ascending order, each at most once, then the fields and nothing else.
+    pub fn is_ascending(&self) -> bool {
+        self.ascending
+    }
+
+    /// Offset of the first field's tag; without fields, of the message's end.
+    pub fn fields(&self) -> usize {
+        self.fields as usize
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_any_order(bytes: &[u8]) -> Option<Shape> {
+        let mut reader = Reader::new(bytes);
+        let (mut has_uuid, mut has_timestamp, mut fields) = (false, false, None);
+        while !reader.is_empty() {
+            let at = reader.pos();
+            let (number, wire) = reader.tag()?;
+            match (number, wire) {
+                (1, LEN) => has_uuid = true,
+                (2, VARINT) => has_timestamp = true,
+                (10, LEN) => fields = fields.or(Some(at)),
+                (3 | 4 | 6 | 7 | 9, LEN) | (5 | 8, VARINT) => {}
+                (1..=10, _) => return None,
+                _ => {}
+            }
+            reader.skip(wire)?;
+        }
+        let fields = u32::try_from(fields.unwrap_or(bytes.len())).ok()?;
+        (has_uuid && has_timestamp).then_some(Shape { ascending: false, fields })
+    }
+}
+
+/// All headers of a message, for those who want most of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Headers<'a> {
+    /// 16 bytes in a well-formed message.
+    pub uuid: &'a [u8],
+    /// Nanoseconds since 1970-01-01 UTC.
+    pub timestamp: i64,
+    pub severity: Option<i32>,
+    pub pid: Option<i32>,
+    text: [Option<&'a [u8]>; 5],
+}
+
+impl<'a> Headers<'a> {
+    #[inline]
+    pub fn text(&self, header: TextHeader) -> Option<&'a [u8]> {
+        self.text[header as usize]
+    }
+
+    /// Of a message that is ascending.
+    #[inline]
+    fn ascending(bytes: &'a [u8]) -> Headers<'a> {
+        let mut reader = Reader::new(bytes);
+        let mut headers = Headers { uuid: reader.element(UUID).unwrap_or_default(), ..Headers::default() };
+        let number = |reader: &mut Reader<'a>, tag| reader.take(tag).then(|| reader.varint()).flatten();
+        headers.timestamp = number(&mut reader, TIMESTAMP).unwrap_or_default() as i64;
+        headers.text[TextHeader::Type as usize] = reader.element(TextHeader::Type.tag());
+        headers.text[TextHeader::Logger as usize] = reader.element(TextHeader::Logger.tag());
+        headers.severity = number(&mut reader, SEVERITY).map(|severity| severity as i32);
+        headers.text[TextHeader::Payload as usize] = reader.element(TextHeader::Payload.tag());
+        headers.text[TextHeader::EnvVersion as usize] = reader.element(TextHeader::EnvVersion.tag());
+        headers.pid = number(&mut reader, PID).map(|pid| pid as i32);
+        headers.text[TextHeader::Hostname as usize] = reader.element(TextHeader::Hostname.tag());
+        headers
+    }
+
+    /// Of any message: of elements that come again, the last one counts.
+    fn any_order(bytes: &'a [u8]) -> Headers<'a> {
+        let mut reader = Reader::new(bytes);
+        let mut headers = Headers::default();
+        while let Some((number, wire)) = reader.tag() {
+            let header = match number {
+                3 => Some(TextHeader::Type),
+                4 => Some(TextHeader::Logger),
+                6 => Some(TextHeader::Payload),
+                7 => Some(TextHeader::EnvVersion),
+                9 => Some(TextHeader::Hostname),
+                _ => None,
+            };
+            // Go writes a negative int32 in 5 bytes, others in 10: the low 32 bits are the value in both.
+            let known = match (number, wire, header) {
+                (_, LEN, Some(header)) => reader.bytes().map(|text| headers.text[header as usize] = Some(text)),
+                (1, LEN, _) => reader.bytes().map(|uuid| headers.uuid = uuid),
+                (2, VARINT, _) => reader.varint().map(|timestamp| headers.timestamp = timestamp as i64),
+                (5, VARINT, _) => reader.varint().map(|severity| headers.severity = Some(severity as i32)),
+                (8, VARINT, _) => reader.varint().map(|pid| headers.pid = Some(pid as i32)),
+                _ => reader.skip(wire),
+            };
+            if known.is_none() {
+                break;
+            }
+        }
+        headers
     }
 }
 
@@ -111,18 +177,19 @@ impl Index {
 #[derive(Clone, Copy)]
 pub struct MessageView<'a> {
     bytes: &'a [u8],
-    index: Index,
+    shape: Shape,
 }
 
 impl<'a> MessageView<'a> {
-    /// `None` when the bytes are no message (see [`Index::scan`]).
+    /// `None` when the bytes are no message (see [`Shape::of`]).
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
-        Some(MessageView { bytes, index: Index::scan(bytes)? })
+        Some(MessageView { bytes, shape: Shape::of(bytes)? })
     }
 
-    /// For an index that was made of these same bytes. With others, reads give other parts of them or nothing.
-    pub fn with_index(bytes: &'a [u8], index: Index) -> Self {
-        MessageView { bytes, index }
+    /// For the shape of these same bytes. With another's, reads give other parts of them or nothing.
+    #[inline]
+    pub fn with_shape(bytes: &'a [u8], shape: Shape) -> Self {
+        MessageView { bytes, shape }
     }
 
     /// The encoded message.
@@ -130,31 +197,69 @@ impl<'a> MessageView<'a> {
         self.bytes
     }
 
-    pub fn index(&self) -> Index {
-        self.index
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// All headers, in one go.
+    #[inline]
+    pub fn headers(&self) -> Headers<'a> {
+        if self.shape.ascending { Headers::ascending(self.bytes) } else { Headers::any_order(self.bytes) }
+    }
+
+    /// Where the body of the header with that tag begins, if it is there.
+    #[inline]
+    fn header(&self, tag: u8) -> Option<Reader<'a>> {
+        let mut reader = Reader::new(self.bytes);
+        loop {
+            let next = reader.peek()?;
+            if next >= tag {
+                return reader.take(tag).then_some(reader);
+            }
+            reader.skip_element()?;
+        }
     }
 
     /// 16 bytes in a well-formed message.
+    #[inline]
     pub fn uuid(&self) -> &'a [u8] {
-        self.index.uuid.get(self.bytes).unwrap_or_default()
+        if !self.shape.ascending {
+            return self.headers().uuid;
+        }
+        self.header(UUID).and_then(|mut body| body.bytes()).unwrap_or_default()
     }
 
     /// Nanoseconds since 1970-01-01 UTC.
+    #[inline]
     pub fn timestamp(&self) -> i64 {
-        self.index.timestamp
+        if !self.shape.ascending {
+            return self.headers().timestamp;
+        }
+        self.header(TIMESTAMP).and_then(|mut body| body.varint()).unwrap_or_default() as i64
     }
 
+    #[inline]
     pub fn severity(&self) -> Option<i32> {
-        self.index.severity
+        if !self.shape.ascending {
+            return self.headers().severity;
+        }
+        Some(self.header(SEVERITY)?.varint()? as i32)
     }
 
+    #[inline]
     pub fn pid(&self) -> Option<i32> {
-        self.index.pid
+        if !self.shape.ascending {
+            return self.headers().pid;
+        }
+        Some(self.header(PID)?.varint()? as i32)
     }
 
     #[inline]
     pub fn text(&self, header: TextHeader) -> Option<&'a [u8]> {
-        self.index.text[header as usize].get(self.bytes)
+        if !self.shape.ascending {
+            return self.headers().text(header);
+        }
+        self.header(header.tag())?.bytes()
     }
 
     pub fn payload(&self) -> &'a [u8] {
@@ -164,7 +269,7 @@ impl<'a> MessageView<'a> {
     /// The fields in message order. A malformed field is passed over.
     #[inline]
     pub fn fields(&self) -> Fields<'a> {
-        Fields { reader: Reader::at(self.bytes, self.index.fields as usize) }
+        Fields { reader: Reader::at(self.bytes, self.shape.fields as usize) }
     }
 
     /// The fields whose names are wanted, in message order. Others are passed over without being read.
@@ -175,8 +280,7 @@ impl<'a> MessageView<'a> {
             loop {
                 let body = fields.next_body()?;
                 // Every writer puts the name first. (One that is written twice, which none does, is known by the first.)
-                let mut reader = Reader::new(body);
-                let name = reader.take(1 << 3 | LEN).then(|| reader.bytes()).flatten();
+                let name = Reader::new(body).element(FIELD_NAME);
                 if name.is_some_and(|name| !wanted(name)) {
                     continue;
                 }
@@ -191,13 +295,27 @@ impl<'a> MessageView<'a> {
 
     /// The `instance`-th field of that name, counted from 0.
     #[inline]
-    pub fn field(&self, name: &[u8], instance: usize) -> Option<FieldView<'a>> {
-        self.fields_called(move |other| other == name).nth(instance)
+    pub fn field(&self, name: &[u8], mut instance: usize) -> Option<FieldView<'a>> {
+        // Not by `fields_called`: its state would be kept in memory (three times the instructions).
+        let mut reader = self.fields().reader;
+        loop {
+            let (body, rest) = next_body(reader)?;
+            reader = rest;
+            if Reader::new(body).element(FIELD_NAME).is_some_and(|first| first != name) {
+                continue;
+            }
+            if let Some(field) = FieldView::new(body).filter(|field| field.name == name) {
+                if instance == 0 {
+                    return Some(field);
+                }
+                instance -= 1;
+            }
+        }
     }
 
     /// The first value of the first field of that name.
     pub fn value(&self, name: &[u8]) -> Option<Value<'a>> {
-        self.field(name, 0)?.values().next()
+        self.field(name, 0)?.first()
     }
 }
 
@@ -207,20 +325,33 @@ pub struct Fields<'a> {
     reader: Reader<'a>,
 }
 
+/// The body of the next field, and what comes after it.
+#[inline(always)]
+fn next_body(mut reader: Reader<'_>) -> Option<(&[u8], Reader<'_>)> {
+    match reader.element(FIELD) {
+        Some(body) => Some((body, reader)),
+        None => next_body_among_others(reader),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn next_body_among_others(mut reader: Reader<'_>) -> Option<(&[u8], Reader<'_>)> {
+    loop {
+        let (field, wire) = reader.tag()?;
+        if field == 10 && wire == LEN {
+            return Some((reader.bytes()?, reader));
+        }
+        reader.skip(wire)?;
+    }
+}
+
 impl<'a> Fields<'a> {
     #[inline]
     fn next_body(&mut self) -> Option<&'a [u8]> {
-        while !self.reader.is_empty() {
-            if self.reader.take(FIELD) {
-                return self.reader.bytes();
-            }
-            let (field, wire) = self.reader.tag()?;
-            if field == 10 && wire == LEN {
-                return self.reader.bytes();
-            }
-            self.reader.skip(wire)?;
-        }
-        None
+        let (body, rest) = next_body(self.reader)?;
+        self.reader = rest;
+        Some(body)
     }
 }
 
@@ -305,6 +436,19 @@ impl<'a> FieldView<'a> {
             values: bytes.len(),
         };
         let mut reader = Reader::new(bytes);
+        // In ascending order, as writers write it, and with one value: what most are.
+        if let Some(name) = reader.element(FIELD_NAME) {
+            field.name = name;
+            if reader.take(VALUE_TYPE) {
+                field.value_type = ValueType::from_number(reader.varint()?)?;
+                field.typed = true;
+            }
+            field.representation = reader.element(REPRESENTATION);
+            let at = reader.pos();
+            if reader.element(VALUE_STRING).is_some() || reader.take(VALUE_DOUBLE) && reader.fixed64().is_some() {
+                field.values = at;
+            }
+        }
         while !reader.is_empty() {
             let at = reader.pos();
             match reader.tag()? {
@@ -323,6 +467,26 @@ impl<'a> FieldView<'a> {
             }
         }
         Some(field)
+    }
+
+    /// The first value.
+    #[inline]
+    pub fn first(&self) -> Option<Value<'a>> {
+        let mut reader = Reader::at(self.bytes, self.values);
+        let single = match self.value_type {
+            ValueType::String => reader.element(VALUE_STRING).map(Value::String),
+            ValueType::Double if reader.take(VALUE_DOUBLE) => {
+                reader.fixed64().map(|bits| Value::Double(f64::from_bits(bits)))
+            }
+            _ => None,
+        };
+        single.or_else(|| self.values().next())
+    }
+
+    /// The value at a place, counted from 0.
+    #[inline]
+    pub fn value(&self, place: usize) -> Option<Value<'a>> {
+        if place == 0 { self.first() } else { self.values().nth(place) }
     }
 
     /// The value of a STRING field that has one and nothing after it, without the steps of [`FieldView::values`].

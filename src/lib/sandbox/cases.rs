@@ -36,7 +36,7 @@ use serde_json::{Map, Value as Json, json};
 use super::host::{ConfigValue, Kind};
 use super::settings::Section;
 use super::{Outcome, Sandbox, ScriptArgs, Settings, Terminated};
-use crate::message::{Index, MessageBuilder, MessageView, TextHeader, Value, ValueType, uuid};
+use crate::message::{MessageBuilder, MessageView, TextHeader, Value, ValueType, uuid};
 use crate::pipeline::Failure;
 
 /// What came out, not yet looked at.
@@ -185,10 +185,10 @@ impl Case<'_> {
     fn give(&mut self, message: &Json) -> Result<(), String> {
         let mut bytes = Vec::new();
         put_message(message, &mut bytes)?;
-        let index = Index::scan(&bytes).ok_or("the message can't be read back")?;
+        let view = MessageView::new(&bytes).ok_or("the message can't be read back")?;
         let kind = self.settings.as_ref().map_or(Kind::Decoder, |settings| settings.identity.kind);
         let Some(sandbox) = self.ready()? else { return Ok(()) };
-        let outcome = sandbox.process(&bytes, index);
+        let outcome = sandbox.process(view);
         let made: Vec<Vec<u8>> = sandbox.injected().map(<[u8]>::to_vec).collect();
         let unchanged = sandbox.edited().map_or(bytes, <[u8]>::to_vec);
         match outcome {

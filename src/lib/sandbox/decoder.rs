@@ -1,7 +1,7 @@
 //! Decoders: a chain of scripts, each of which gets what the one before made.
 
 use super::{Outcome, Sandbox, Settings, Terminated, Usage};
-use crate::message::{Index, MessageBuilder, MessageView, encode_canonical};
+use crate::message::{MessageBuilder, MessageView, encode_canonical};
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,33 +64,30 @@ impl Decoder {
     #[inline]
     pub fn decode(
         &mut self,
-        message: &[u8],
-        index: Index,
+        message: MessageView<'_>,
         emit: &mut dyn FnMut(&[u8], bool),
     ) -> Result<Decoded, Terminated> {
         if let ([sandbox], [name]) = (&mut self.sandboxes[..], &self.names[..]) {
-            return run(sandbox, name, message, index, emit);
+            return run(sandbox, name, message, emit);
         }
-        self.decode_chain(message, index, emit)
+        self.decode_chain(message, emit)
     }
 
     fn decode_chain(
         &mut self,
-        message: &[u8],
-        index: Index,
+        message: MessageView<'_>,
         emit: &mut dyn FnMut(&[u8], bool),
     ) -> Result<Decoded, Terminated> {
         let [current, next] = &mut self.made;
         current.clear();
-        current.push(message);
+        current.push(message.bytes());
         let mut changed = false;
-        for (place, (sandbox, name)) in self.sandboxes.iter_mut().zip(&self.names).enumerate() {
+        for (sandbox, name) in self.sandboxes.iter_mut().zip(&self.names) {
             next.clear();
             for message in current.iter() {
-                let index = if place == 0 { Some(index) } else { Index::scan(message) };
-                let Some(index) = index else { continue };
-                match run(sandbox, name, message, index, &mut |made, _| next.push(made))? {
-                    Decoded::Unchanged => next.push(message),
+                let Some(message) = MessageView::new(message) else { continue };
+                match run(sandbox, name, message, &mut |made, _| next.push(made))? {
+                    Decoded::Unchanged => next.push(message.bytes()),
                     Decoded::Messages(_) => changed = true,
                     failed => return Ok(failed),
                 }
@@ -128,21 +125,19 @@ impl Decoder {
 fn run(
     sandbox: &mut Sandbox,
     name: &str,
-    message: &[u8],
-    index: Index,
+    message: MessageView<'_>,
     emit: &mut dyn FnMut(&[u8], bool),
 ) -> Result<Decoded, Terminated> {
-    let outcome =
-        sandbox.process(message, index).map_err(|Terminated(reason)| Terminated(format!("{name}: {reason}")))?;
+    let outcome = sandbox.process(message).map_err(|Terminated(reason)| Terminated(format!("{name}: {reason}")))?;
     if let Outcome::Rejected { words, .. } = outcome {
         let words = words.unwrap_or_default();
-        if sandbox.injected().next().is_some() {
+        if sandbox.injected_count() > 0 {
             return Ok(Decoded::Failed(format!("{name}: Failed after a successful inject_message call: {words}")));
         }
-        let payload = String::from_utf8_lossy(MessageView::with_index(message, index).payload()).into_owned();
+        let payload = String::from_utf8_lossy(message.payload()).into_owned();
         return Ok(Decoded::Failed(format!("{name}: Failed parsing: {words} payload: {payload}")));
     }
-    let count = sandbox.injected().count();
+    let count = sandbox.injected_count();
     if count == 0 {
         let Some(edited) = sandbox.edited() else { return Ok(Decoded::Unchanged) };
         emit(edited, true);

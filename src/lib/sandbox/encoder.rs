@@ -1,7 +1,7 @@
 //! Encoders: scripts that make the bytes that leave.
 
 use super::{Outcome, Sandbox, Settings, Terminated, Usage};
-use crate::message::Index;
+use crate::message::MessageView;
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,12 +31,8 @@ impl Encoder {
     ///
     /// # Errors
     /// The outer one: the script is terminated. The inner one: it rejects the message.
-    pub fn encode<'a>(
-        &'a mut self,
-        message: &'a [u8],
-        index: Index,
-    ) -> Result<Result<Encoded<'a>, String>, Terminated> {
-        let outcome = self.sandbox.process(message, index);
+    pub fn encode<'a>(&'a mut self, message: MessageView<'a>) -> Result<Result<Encoded<'a>, String>, Terminated> {
+        let outcome = self.sandbox.process(message);
         let name = &self.name;
         match outcome.map_err(|Terminated(reason)| Terminated(format!("{name}: {reason}")))? {
             Outcome::Rejected { status: NOTHING_TO_SEND, .. } => Ok(Ok(Encoded::Nothing)),
@@ -45,7 +41,7 @@ impl Encoder {
             }
             Outcome::Done => {
                 let sandbox = &self.sandbox;
-                let bytes = sandbox.injected().last().or(sandbox.edited()).unwrap_or(message);
+                let bytes = sandbox.injected().last().or(sandbox.edited()).unwrap_or(message.bytes());
                 Ok(Ok(Encoded::Bytes(bytes)))
             }
         }

@@ -9,17 +9,16 @@ use std::ffi::{c_int, c_void};
 use std::io::Write as _;
 use std::rc::Rc;
 
-use mlua::ffi;
-use prost::Message as _;
-
+use super::at_hand::AtHand;
 use super::budget::Budget;
 use super::encode::{self, Origin};
 use super::inject;
 use super::raw::{self, State, raise};
 use super::write;
 use crate::grammar::{Captures, Grammar};
-use crate::message::{Index, MessageView, TextHeader, Value, encode_canonical, now_ns, schema, uuid};
+use crate::message::{MessageView, TextHeader, Value, now_ns, uuid};
 use crate::stream::put_frame;
+use mlua::ffi;
 
 /// A value that `read_config` gives.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,15 +56,9 @@ pub struct Host {
     pub output_limit: usize,
     pub strict_nil: bool,
     pub zone: Option<jiff::tz::TimeZone>,
-    /// The message at hand, as it is after `write_message`; none between messages.
-    pub message: Vec<u8>,
-    pub index: Option<Index>,
-    pub edited: bool,
-    /// The message as it came, once it was changed.
-    original: Vec<u8>,
+    /// None between messages.
+    pub at_hand: AtHand,
     next_field: usize,
-    /// The message at hand, while a table is encoded.
-    pub set_aside: Vec<u8>,
     /// The payload buffer; it lives across calls.
     pub payload: Vec<u8>,
     /// Injected messages, one after the other, and where each ends.
@@ -104,12 +97,8 @@ impl Host {
             output_limit,
             strict_nil,
             zone: None,
-            message: Vec::new(),
-            index: None,
-            edited: false,
-            original: Vec::new(),
+            at_hand: AtHand::default(),
             next_field: 0,
-            set_aside: Vec::new(),
             payload: Vec::new(),
             out: Vec::new(),
             ends: Vec::new(),
@@ -160,22 +149,15 @@ impl Host {
     }
 
     /// Makes a message the one at hand.
+    ///
+    /// # Safety
+    /// [`AtHand::end`] must be called before the message's bytes go.
     #[inline]
-    pub fn begin(&mut self, message: &[u8], index: Index) {
-        self.message.clear();
-        self.message.extend_from_slice(message);
-        self.index = Some(index);
-        self.edited = false;
+    pub unsafe fn begin(&mut self, message: MessageView<'_>) {
+        // SAFETY: see above.
+        unsafe { self.at_hand.begin(message) };
         self.next_field = 0;
         self.begin_call();
-    }
-
-    pub fn end(&mut self) {
-        self.index = None;
-    }
-
-    pub fn view(&self) -> Option<MessageView<'_>> {
-        Some(MessageView::with_index(&self.message, self.index?))
     }
 
     /// Reads a time's digits as wall-clock time of the script's zone.
@@ -311,7 +293,7 @@ unsafe extern "C-unwind" fn read_message(state: State) -> c_int {
         let instance = check_index(state, 2, c"field index must be >= 0");
         let element = check_index(state, 3, c"array index must be >= 0");
         let host = Host::of(state);
-        let Some(view) = host.view() else {
+        let Some(view) = host.at_hand.view() else {
             ffi::lua_pushnil(state);
             return 1;
         };
@@ -333,19 +315,18 @@ unsafe extern "C-unwind" fn read_message(state: State) -> c_int {
             b"Timestamp" => number(Some(view.timestamp())),
             b"Severity" => number(view.severity().map(i64::from)),
             b"Pid" => number(view.pid().map(i64::from)),
-            b"raw" => raw::push_bytes(state, if host.edited { &host.original } else { &host.message }),
+            b"raw" => raw::push_bytes(state, host.at_hand.original().map_or(b"", |original| original.bytes())),
             b"framed" => {
                 let end = host.ends.last().copied().unwrap_or(0);
                 host.out.truncate(end);
-                put_frame(&mut host.out, None, &host.message);
+                put_frame(&mut host.out, None, view.bytes());
                 raw::push_bytes(state, &host.out[end..]);
                 host.out.truncate(end);
             }
             b"size" => number(Some(view.bytes().len() as i64)),
             _ => {
                 let field = name.strip_prefix(b"Fields[").and_then(|rest| rest.strip_suffix(b"]"));
-                let value =
-                    field.and_then(|name| view.field(name, instance)).and_then(|field| field.values().nth(element));
+                let value = field.and_then(|name| view.field(name, instance)).and_then(|field| field.value(element));
                 push_value(state, value);
             }
         }
@@ -375,7 +356,7 @@ unsafe extern "C-unwind" fn read_next_field(state: State) -> c_int {
         }
         let host = Host::of(state);
         let place = host.next_field;
-        let field = host.view().and_then(|view| view.fields().nth(place));
+        let field = host.at_hand.view().and_then(|view| view.fields().nth(place));
         let Some(field) = field else {
             (0..5).for_each(|_| ffi::lua_pushnil(state));
             return 5;
@@ -414,47 +395,10 @@ unsafe extern "C-unwind" fn write_message(state: State) -> c_int {
             element: check_index(state, 5, c"array index must be >= 0"),
             element_given: count == 5,
         };
-        let host = Host::of(state);
-        if !host.write(name, value, representation, place) {
+        if !Host::of(state).at_hand.write(&write::Write { name, value, representation, place }) {
             raise(state, "write_message() failed");
         }
         0
-    }
-}
-
-impl Host {
-    fn write(&mut self, name: &[u8], value: write::NewValue<'_>, representation: &[u8], place: write::Place) -> bool {
-        if self.index.is_none() {
-            return false;
-        }
-        // Fields stand behind all headers: to change them leaves these where they are.
-        let mut moved = !name.starts_with(b"Fields[") || !self.index.is_some_and(|index| index.has_fields());
-        if self.edited {
-            if !write::write(&mut self.message, name, value, representation, place, &mut self.scratch) {
-                return false;
-            }
-        } else {
-            // The first change is made to a copy, in which each thing has its place.
-            let mut copy = std::mem::take(&mut self.original);
-            copy.clear();
-            let orderly = write::is_orderly(&self.message);
-            match self.view() {
-                Some(view) if !orderly => encode_canonical(&view, &mut copy),
-                _ => copy.extend_from_slice(&self.message),
-            }
-            let whole = orderly || schema::Message::decode(&self.message[..]).is_ok();
-            let changed = whole && write::write(&mut copy, name, value, representation, place, &mut self.scratch);
-            self.original = copy;
-            if !changed {
-                return false;
-            }
-            std::mem::swap(&mut self.original, &mut self.message);
-            (self.edited, moved) = (true, moved || !orderly);
-        }
-        if moved {
-            self.index = Index::scan(&self.message);
-        }
-        true
     }
 }
 

@@ -8,6 +8,7 @@ use std::ffi::c_int;
 use mlua::ffi;
 use prost::Message as _;
 
+use super::at_hand::AtHand;
 use super::encode::{self, Origin, TYPE_PREFIX};
 use super::host::{Host, Identity, Kind, check_bytes};
 use super::native;
@@ -264,7 +265,7 @@ impl Host {
     /// The first injection changes the message at hand; later ones begin anew with its main headers.
     fn put_decoded_payload(&mut self, kind: &[u8], name: &[u8]) {
         let first = self.ends.is_empty();
-        let original = self.view().and_then(|view| {
+        let original = self.at_hand.view().and_then(|view| {
             let mut message = schema::Message::decode(view.bytes()).ok()?;
             if !first {
                 message.uuid = uuid::new_v4().to_vec();
@@ -301,7 +302,7 @@ impl Host {
                 message.hostname = Some(identity.hostname.clone());
             }
             Kind::Decoder => {
-                if let Some(original) = self.view() {
+                if let Some(original) = self.at_hand.view() {
                     let text = |slot: &mut Option<Vec<u8>>, header| {
                         if slot.is_none() {
                             *slot = original.text(header).map(<[u8]>::to_vec);
@@ -345,23 +346,17 @@ impl Host {
     }
 
     unsafe fn inject_table(&mut self, state: State) -> Result<(), &'static str> {
-        // Encoding writes into the host while it reads the message at hand, so that one is set aside meanwhile. It
-        // stays in the host: a Lua error (no memory) may end this call at any point.
-        std::mem::swap(&mut self.message, &mut self.set_aside);
-        // SAFETY: nothing touches `set_aside` nor the identity until the origin's last use; the table is argument 1.
-        let result = unsafe {
-            let bytes = std::slice::from_raw_parts(self.set_aside.as_ptr(), self.set_aside.len());
-            let identity: *const Identity = &self.identity;
-            let identity = &*identity;
-            let origin = match (identity.kind, self.index) {
-                (Kind::Filter, _) => Origin::Filter(identity),
-                (Kind::Decoder, Some(index)) => Origin::Inherit(MessageView::with_index(bytes, index)),
+        let (at_hand, identity): (*const AtHand, *const Identity) = (&self.at_hand, &self.identity);
+        // SAFETY: encoding writes into the host, but neither to the message at hand nor to the identity; the table is
+        // argument 1.
+        unsafe {
+            let origin = match ((*identity).kind, (*at_hand).view()) {
+                (Kind::Filter, _) => Origin::Filter(&*identity),
+                (Kind::Decoder, Some(view)) => Origin::Inherit(view),
                 _ => Origin::Nobody,
             };
             encode::message(state, 1, self, origin)
-        };
-        std::mem::swap(&mut self.message, &mut self.set_aside);
-        result
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! time is limited.
 
 mod args;
+mod at_hand;
 mod budget;
 pub mod cases;
 mod clock;
@@ -50,7 +51,7 @@ pub use scripts::{ModulePath, Script};
 pub use settings::{Limits, OutputSection, Section, Settings};
 pub use stage::{DecodeStage, OnFailure};
 
-use crate::message::Index;
+use crate::message::MessageView;
 use budget::Budget;
 use host::Host;
 use lua::Lua;
@@ -201,16 +202,17 @@ impl Sandbox {
 
     /// Gives the script a message.
     #[inline]
-    pub fn process(&mut self, message: &[u8], index: Index) -> Result<Outcome, Terminated> {
+    pub fn process(&mut self, message: MessageView<'_>) -> Result<Outcome, Terminated> {
         if let Some(reason) = &self.terminated {
             return Err(Terminated(reason.clone()));
         }
         if self.process == ffi::LUA_NOREF {
             return Ok(Outcome::Done);
         }
-        self.host_mut().begin(message, index);
+        // SAFETY: the message outlives this call.
+        unsafe { self.host_mut().begin(message) };
         let called = self.call(self.process, 2, |_| 0);
-        self.host_mut().end();
+        self.host_mut().at_hand.end();
         let answer = called.and_then(|()| self.answer());
         answer.map_err(|text| self.terminate(format!("process_message() {text}")))
     }
@@ -314,10 +316,14 @@ impl Sandbox {
         starts.zip(&host.ends).map(|(start, &end)| &host.out[start..end])
     }
 
+    /// How many messages the last call injected.
+    pub fn injected_count(&self) -> usize {
+        self.host().ends.len()
+    }
+
     /// The message of the last call as `write_message` left it; `None` when it was not changed.
     pub fn edited(&self) -> Option<&[u8]> {
-        let host = self.host();
-        host.edited.then_some(&host.message[..])
+        self.host().at_hand.edited()
     }
 
     pub fn usage(&self) -> Usage {

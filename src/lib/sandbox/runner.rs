@@ -73,7 +73,7 @@ impl Runner {
         sandbox.set_injection(now, limit);
         let timed = self.time_one_of > 0 && self.messages.is_multiple_of(self.time_one_of);
         let begun = timed.then(Instant::now);
-        let outcome = sandbox.process(view.bytes(), view.index());
+        let outcome = sandbox.process(*view);
         if let Some(begun) = begun {
             self.process.add(begun.elapsed());
         }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::budget::THREAD_STACK;
 use super::{Decoded, Decoder, Settings, Terminated, Usage};
 use crate::pipeline::{Exit, Failure, Flow, Output, Stage, Stats, report_once};
-use crate::stream::{Frame, Frames, put_frame};
+use crate::stream::{Frame, Frames, put_frame, put_frame_from};
 
 /// Bytes of frames that a worker gets at a time.
 const JOB: usize = 128 * 1024;
@@ -57,14 +57,13 @@ struct Batch {
 impl Batch {
     #[inline]
     fn decode(&mut self, decoder: &mut Decoder, frame: &Frame<'_>) -> Result<(), Terminated> {
-        let header = frame.header();
         let out = &mut self.out;
-        let mut emit = |message: &[u8], last: bool| {
+        let mut emit = |message: &[u8], last: bool| match last {
             // One message in, several out: the last one carries the cursor.
-            let cursor = if last { header.cursor() } else { None };
-            put_frame(out, cursor, message);
+            true => put_frame_from(out, frame, message),
+            false => put_frame(out, None, message),
         };
-        match decoder.decode(frame.message(), frame.view().index(), &mut emit)? {
+        match decoder.decode(frame.view(), &mut emit)? {
             Decoded::Unchanged => {
                 self.out.extend_from_slice(frame.raw());
                 self.messages += 1;
@@ -74,7 +73,7 @@ impl Batch {
                 self.failed += 1;
                 let mut message = Vec::new();
                 Decoder::put_failure(frame.message(), &error, &mut message);
-                put_frame(&mut self.failures, header.cursor(), &message);
+                put_frame_from(&mut self.failures, frame, &message);
                 self.first_error.get_or_insert(error);
             }
         }

@@ -1,13 +1,11 @@
 //! `write_message`: changing one header or field of a message. No Lua in here.
 
-use std::ops::Range;
-
 use prost::Message as _;
 
 use crate::grammar::date_time;
 use crate::message::schema::Field;
-use crate::message::wire::{LEN, Reader, put_bytes, put_varint};
-use crate::message::{MessageBuilder, TextHeader, uuid};
+use crate::message::wire::{FIELD, FIELD_NAME, Reader, put_bytes, put_varint};
+use crate::message::{MessageBuilder, MessageView, TextHeader, uuid};
 
 /// What a script wants to write.
 #[derive(Clone, Copy)]
@@ -16,6 +14,17 @@ pub enum NewValue<'a> {
     Number(f64),
     Bool(bool),
     Delete,
+}
+
+/// A change of one header or field.
+#[derive(Clone, Copy)]
+pub struct Write<'a> {
+    /// `Payload`, `Fields[status]` and so on.
+    pub name: &'a [u8],
+    pub value: NewValue<'a>,
+    /// Of a field; none where it is empty.
+    pub representation: &'a [u8],
+    pub place: Place,
 }
 
 /// Which instance of a field, and which element of its array.
@@ -28,43 +37,30 @@ pub struct Place {
 
 /// Whether a message has each header once and in order, then its fields, and a field's name first: as nearly all
 /// writers write it.
-pub fn is_orderly(message: &[u8]) -> bool {
-    let mut last = 0;
-    let mut end = 0;
-    for element in Elements::of(message) {
-        let is_field = element.number == 10;
-        if element.number < last + !is_field as u32 || is_field && element.body.first() != Some(&0x0a) {
-            return false;
-        }
-        (last, end) = (element.number, element.range.end);
-    }
-    last <= 10 && end == message.len()
+pub fn is_orderly(message: &MessageView<'_>) -> bool {
+    let mut fields = Reader::at(message.bytes(), message.shape().fields());
+    message.shape().is_ascending()
+        && std::iter::from_fn(|| fields.element(FIELD)).all(|body| body.first() == Some(&FIELD_NAME))
 }
 
 /// Changes a message that is orderly, in place: what isn't changed is not looked into. False when the message can't take
-/// it; then it stays what it was. `scratch` is room to work in.
-pub fn write(
-    message: &mut Vec<u8>,
-    name: &[u8],
-    value: NewValue<'_>,
-    representation: &[u8],
-    place: Place,
-    scratch: &mut Vec<u8>,
-) -> bool {
+/// it; then it stays what it was. `fields`: where its fields begin; `scratch` is room to work in.
+pub fn write(message: &mut Vec<u8>, fields: usize, what: &Write<'_>, scratch: &mut Vec<u8>) -> bool {
     scratch.clear();
-    if let Some(field) = name.strip_prefix(b"Fields[").and_then(|rest| rest.strip_suffix(b"]")) {
-        return write_field(message, field, value, representation, place, scratch);
+    if let Some(name) = what.name.strip_prefix(b"Fields[").and_then(|rest| rest.strip_suffix(b"]")) {
+        return write_field(message, fields, &Write { name, ..*what }, scratch);
     }
-    if put_header(name, value, scratch).is_none() {
+    if put_header(what.name, what.value, scratch).is_none() {
         return false;
     }
+    let mut headers = Reader::new(message);
     // Tags of headers take one byte.
-    let number = (scratch[0] >> 3) as u32;
-    let mut elements = Elements::of(message).skip_while(|element| element.number < number);
-    let there = elements.next().map_or(message.len()..message.len(), |element| {
-        let end = if element.number == number { element.range.end } else { element.range.start };
-        element.range.start..end
-    });
+    while headers.peek().is_some_and(|tag| tag < scratch[0]) && headers.skip_element().is_some() {}
+    let start = headers.pos();
+    if headers.next_is(scratch[0]) && headers.skip_element().is_none() {
+        return false;
+    }
+    let there = start..headers.pos();
     message.splice(there, scratch.iter().copied());
     true
 }
@@ -95,47 +91,6 @@ fn put_header(name: &[u8], value: NewValue<'_>, buf: &mut Vec<u8>) -> Option<()>
         _ => return None,
     }
     Some(())
-}
-
-/// What a message consists of at its top level.
-struct Elements<'a> {
-    reader: Reader<'a>,
-}
-
-struct Element<'a> {
-    number: u32,
-    /// Its bytes with tag and length.
-    range: Range<usize>,
-    /// The body of a field.
-    body: &'a [u8],
-}
-
-impl<'a> Elements<'a> {
-    fn of(message: &'a [u8]) -> Elements<'a> {
-        Elements { reader: Reader::new(message) }
-    }
-}
-
-impl<'a> Iterator for Elements<'a> {
-    type Item = Element<'a>;
-
-    fn next(&mut self) -> Option<Element<'a>> {
-        let start = self.reader.pos();
-        let (number, wire) = self.reader.tag()?;
-        let body = match wire {
-            LEN => self.reader.bytes()?,
-            _ => self.reader.skip(wire).map(|()| &[][..])?,
-        };
-        Some(Element { number, range: start..self.reader.pos(), body })
-    }
-}
-
-impl Element<'_> {
-    /// A field of that name, which comes first.
-    fn is_field(&self, name: &[u8]) -> bool {
-        let mut reader = Reader::new(self.body);
-        self.number == 10 && reader.tag() == Some((1, LEN)) && reader.bytes() == Some(name)
-    }
 }
 
 fn integer(value: NewValue<'_>) -> Option<i32> {
@@ -193,18 +148,24 @@ fn timestamp(text: &[u8]) -> Option<i64> {
     i64::try_from(time.as_nanosecond()).ok()
 }
 
-fn write_field(
-    message: &mut Vec<u8>,
-    name: &[u8],
-    value: NewValue<'_>,
-    representation: &[u8],
-    place: Place,
-    scratch: &mut Vec<u8>,
-) -> bool {
-    let mut fields = Elements::of(message).filter(|element| element.is_field(name));
+/// `what.name` is the field's own.
+fn write_field(message: &mut Vec<u8>, fields: usize, what: &Write<'_>, scratch: &mut Vec<u8>) -> bool {
+    let &Write { name, value, representation, place } = what;
+    let mut reader = Reader::at(message, fields);
+    let mut start = fields;
     let mut count = 0;
-    let found = fields.by_ref().inspect(|_| count += 1).nth(place.instance);
-    let Some(element) = found else {
+    let found = loop {
+        let Some(body) = reader.element(FIELD) else { break None };
+        if Reader::new(body).element(FIELD_NAME) == Some(name) {
+            if count == place.instance {
+                break Some(body);
+            }
+            count += 1;
+        }
+        start = reader.pos();
+    };
+    let range = start..reader.pos();
+    let Some(body) = found else {
         return match value {
             NewValue::Delete => count == 0,
             _ if place.instance != count || place.element != 0 => false,
@@ -221,9 +182,8 @@ fn write_field(
             }
         };
     };
-    let range = element.range;
     if !matches!(value, NewValue::Delete) || place.element_given {
-        let Ok(mut field) = Field::decode(element.body) else { return false };
+        let Ok(mut field) = Field::decode(body) else { return false };
         let changed = match value {
             NewValue::Delete => remove_element(&mut field, place.element),
             _ => set_element(&mut field, place.element, value),
@@ -282,6 +242,7 @@ fn remove_element(field: &mut Field, element: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Shape;
     use crate::message::schema::Message;
     use proptest::prelude::*;
 
@@ -336,7 +297,9 @@ mod tests {
                 ][value];
                 let place = Place { instance, element, element_given };
                 let expected = write_decoded(&mut decoded, name, value, place);
-                prop_assert_eq!(write(&mut bytes, name.as_bytes(), value, b"", place, &mut Vec::new()), expected);
+                let what = Write { name: name.as_bytes(), value, representation: b"", place };
+                let fields = Shape::of(&bytes).unwrap().fields();
+                prop_assert_eq!(write(&mut bytes, fields, &what, &mut Vec::new()), expected);
                 let mut again = Vec::new();
                 decoded.encode_into(&mut again);
                 prop_assert_eq!(&bytes, &again);

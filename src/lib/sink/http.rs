@@ -256,7 +256,7 @@ impl HttpSink {
 
     /// Appends a message's bytes; false when there are none to send.
     fn encode(&mut self, frame: &Frame<'_>, body: &mut Vec<u8>) -> Result<bool, Failure> {
-        match self.encoder.encode(frame.message(), frame.view().index()) {
+        match self.encoder.encode(frame.view()) {
             Ok(Ok(Encoded::Bytes(bytes))) => {
                 body.extend_from_slice(bytes);
                 Ok(true)

@@ -6,7 +6,7 @@
 
 use super::cursor::CursorRef;
 use crate::message::wire::{LEN, Reader, VARINT};
-use crate::message::{Index, MessageView};
+use crate::message::{MessageView, Shape};
 
 const RECORD: u8 = 0x1e;
 const UNIT: u8 = 0x1f;
@@ -33,6 +33,10 @@ impl<'a> Header<'a> {
         }
         let mut header = Header::default();
         let mut reader = Reader::new(bytes);
+        reader.take(0x08);
+        header.message_length = usize::try_from(reader.varint()?).ok()?;
+        // Nearly all have nothing more, or a cursor.
+        header.cursor = reader.element(15 << 3 | LEN);
         while !reader.is_empty() {
             match reader.tag()? {
                 (1, VARINT) => header.message_length = usize::try_from(reader.varint()?).ok()?,
@@ -58,7 +62,7 @@ impl<'a> Header<'a> {
 pub struct Frame<'a> {
     raw: &'a [u8],
     header_len: usize,
-    index: Index,
+    shape: Shape,
 }
 
 impl<'a> Frame<'a> {
@@ -70,7 +74,7 @@ impl<'a> Frame<'a> {
         if raw[0] != RECORD || raw[2 + header_len] != UNIT || message.len() != header.message_length {
             return None;
         }
-        Some(Frame { raw, header_len, index: Index::scan(message)? })
+        Some(Frame { raw, header_len, shape: Shape::of(message)? })
     }
 
     /// The whole record, to be passed on byte for byte.
@@ -92,7 +96,7 @@ impl<'a> Frame<'a> {
 
     #[inline]
     pub fn view(&self) -> MessageView<'a> {
-        MessageView::with_index(self.message(), self.index)
+        MessageView::with_shape(self.message(), self.shape)
     }
 }
 
@@ -106,10 +110,10 @@ impl<'a> Iterator for Frames<'a> {
         if self.0.first() != Some(&RECORD) {
             return None;
         }
-        let Head::Complete { header_len, total, index } = examine(self.0, usize::MAX / 2) else { return None };
+        let Head::Complete { header_len, total, shape } = examine(self.0, usize::MAX / 2) else { return None };
         let (raw, rest) = self.0.split_at(total);
         self.0 = rest;
-        Some(Frame { raw, header_len, index })
+        Some(Frame { raw, header_len, shape })
     }
 }
 
@@ -161,7 +165,7 @@ pub enum Step<'a> {
 }
 
 enum Head {
-    Complete { header_len: usize, total: usize, index: Index },
+    Complete { header_len: usize, total: usize, shape: Shape },
     Partial,
     Bad(GapReason),
 }
@@ -179,8 +183,8 @@ pub fn scan(bytes: &[u8], max_message: usize) -> (usize, Scanned<'_>) {
     while let Some(skip) = memchr::memchr(RECORD, &bytes[at..]) {
         at += skip;
         match examine(&bytes[at..], max_message) {
-            Head::Complete { header_len, total, index } => {
-                return (at, Scanned::Frame(Frame { raw: &bytes[at..at + total], header_len, index }));
+            Head::Complete { header_len, total, shape } => {
+                return (at, Scanned::Frame(Frame { raw: &bytes[at..at + total], header_len, shape }));
             }
             Head::Partial => return (at, Scanned::Incomplete),
             Head::Bad(_) => at += 1,
@@ -253,14 +257,14 @@ impl Deframer {
                 continue;
             }
             match examine(window, self.max_message) {
-                Head::Complete { header_len, total, index } => {
+                Head::Complete { header_len, total, shape } => {
                     if let Some(gap) = self.gap.take() {
                         return Step::Gap(gap);
                     }
                     let at = self.start;
                     self.start += total;
                     self.offset += total as u64;
-                    return Step::Frame(Frame { raw: &self.buf[at..at + total], header_len, index });
+                    return Step::Frame(Frame { raw: &self.buf[at..at + total], header_len, shape });
                 }
                 Head::Partial if !self.at_end => return Step::Incomplete,
                 // A false record at the end may hide good ones behind it, so the search goes on inside.
@@ -298,8 +302,8 @@ fn examine(window: &[u8], max_message: usize) -> Head {
     let total = 3 + header_len + header.message_length;
     match window.get(3 + header_len..total) {
         None => Head::Partial,
-        Some(message) => match Index::scan(message) {
-            Some(index) => Head::Complete { header_len, total, index },
+        Some(message) => match Shape::of(message) {
+            Some(shape) => Head::Complete { header_len, total, shape },
             None => Head::Bad(GapReason::Garbage),
         },
     }

@@ -14,7 +14,7 @@ mod write;
 pub use cursor::{CursorRef, MAX_CURSOR_SIZE};
 pub use frame::{Deframer, Frame, Frames, Gap, GapReason, Header, Scanned, Step, scan};
 pub use sign::{Hash, Keys, Refused, Signer, verify};
-pub use write::{put_frame, put_frame_like};
+pub use write::{put_frame, put_frame_from, put_frame_like};
 
 /// Longest header that the one length byte can announce.
 pub const MAX_HEADER_SIZE: usize = 255;

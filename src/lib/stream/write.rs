@@ -2,23 +2,44 @@
 
 use super::cursor::CursorRef;
 use super::frame::Frame;
-use crate::message::wire::{Reader, put_varint};
+use crate::message::wire::{Reader, put_varint, varint_len};
 
-/// Appends one unsigned frame around an encoded message.
+/// Appends one unsigned frame around an encoded message. A cursor that is too long for a header, which no source makes, is
+/// left out.
 #[inline]
 pub fn put_frame(buf: &mut Vec<u8>, cursor: Option<CursorRef<'_>>, message: &[u8]) {
-    let at = buf.len();
-    buf.extend_from_slice(&[0x1e, 0, 0x08]);
-    put_varint(buf, message.len() as u64);
-    if let Some(cursor) = cursor {
-        buf.push(0x7a);
-        put_varint(buf, cursor.encoded_len() as u64);
-        cursor.encode(buf);
+    let cursor = cursor.map(|cursor| (cursor.encoded_len(), cursor));
+    put_frame_with(buf, cursor.map_or(0, |(len, _)| len), message, |buf| {
+        if let Some((_, cursor)) = cursor {
+            cursor.encode(buf);
+        }
+    });
+}
+
+/// Appends one unsigned frame around a message that was made of another frame's, with that one's cursor.
+#[inline]
+pub fn put_frame_from(buf: &mut Vec<u8>, source: &Frame<'_>, message: &[u8]) {
+    let cursor = source.header().cursor.unwrap_or_default();
+    put_frame_with(buf, cursor.len(), message, |buf| buf.extend_from_slice(cursor));
+}
+
+/// `len`: of the encoded cursor, which `put_cursor` appends; 0 is none.
+#[inline(always)]
+fn put_frame_with(buf: &mut Vec<u8>, len: usize, message: &[u8], put_cursor: impl FnOnce(&mut Vec<u8>)) {
+    let mut header_len = 1 + varint_len(message.len() as u64);
+    let with_cursor = header_len + 1 + varint_len(len as u64) + len;
+    let has_cursor = len > 0 && with_cursor <= super::MAX_HEADER_SIZE;
+    if has_cursor {
+        header_len = with_cursor;
     }
-    // Cursors are held to 160 bytes by their makers, so a header always fits into its one length byte.
-    let header_len = buf.len() - at - 2;
-    debug_assert!(header_len <= super::MAX_HEADER_SIZE);
-    buf[at + 1] = header_len as u8;
+    buf.reserve(3 + header_len + message.len());
+    buf.extend_from_slice(&[0x1e, header_len as u8, 0x08]);
+    put_varint(buf, message.len() as u64);
+    if has_cursor {
+        buf.push(0x7a);
+        put_varint(buf, len as u64);
+        put_cursor(buf);
+    }
     buf.push(0x1f);
     buf.extend_from_slice(message);
 }

@@ -231,7 +231,7 @@ impl Sender {
     /// Has the script make the event of a message. False when there is none.
     fn make(&mut self, frame: &Frame<'_>) -> Result<bool, Failure> {
         let Some(encoder) = &mut self.encoder else { return Ok(false) };
-        let encoded = encoder.encode(frame.message(), frame.view().index());
+        let encoded = encoder.encode(frame.view());
         self.made.clear();
         match encoded.map_err(|Terminated(reason)| Failure::failed(reason))? {
             Ok(Encoded::Bytes(bytes)) if !bytes.is_empty() => {
