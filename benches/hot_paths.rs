@@ -29,7 +29,7 @@ fn frame() -> Vec<u8> {
 
 fn settings(code: &str, kind: Kind) -> Settings {
     prepare_process();
-    let script = Script { name: "bench.lua".into(), code: code.into() };
+    let script = Script::new("bench.lua", code);
     ScriptArgs::default().settings_of(script, &Section::default(), kind)
 }
 

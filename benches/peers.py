@@ -150,10 +150,16 @@ ROWS = [
         Entry("heka-tail", "heka-tail access.log > out"),
         Entry("wc -l (reads only)", "wc -l access.log > out", needs=["wc"]),
         Entry("rsyslog imfile → omfile", "$PEERS/rsyslog.sh access.log out", of_text, ["rsyslogd"]),
+        Entry("Fluent Bit tail → file", "$PEERS/fluent_bit.sh lines access.log out", of_text, ["fluent-bit"]),
+    ]),
+    ("read a gzip file into messages", [
+        Entry("heka-tail", "heka-tail access.log.gz > out"),
+        Entry("zcat (no messages)", "zcat access.log.gz > out", needs=["zcat"]),
     ]),
     ("decode nginx", [
         Entry("heka-tail | heka-decode", f"{DECODE} > out", of_heka),
-        Entry("heka-tail | heka-decode -j 2", f"{DECODE} -j 2 > out", of_heka),
+        Entry("heka-tail | heka-decode -j 1", f"{DECODE} -j 1 > out", of_heka),
+        Entry("Fluent Bit tail, regex parser → file", "$PEERS/fluent_bit.sh nginx access.log out", of_json, ["fluent-bit"]),
         Entry("lua5.1 + lpeg (captures, kept nowhere)", "lua5.1 $PEERS/nginx_lpeg.lua access.log > out", needs=["lua5.1"]),
         Entry("luajit + lpeg (captures, kept nowhere)", "luajit $PEERS/nginx_lpeg.lua access.log > out", needs=["luajit"]),
         Entry("jq -R capture", f"jq -cR '{CAPTURE}' access.log > out", of_json, ["jq"], 1),
@@ -163,15 +169,18 @@ ROWS = [
         Entry("heka-tail | heka-decode --lua nginx_access --lua user", f"{DECODE} --lua user.lua > out", of_heka),
         Entry("… -j 2", f"{DECODE} --lua user.lua -j 2 > out", of_heka),
         Entry("… without output", f"{DECODE} --lua user.lua > /dev/null"),
+        Entry("Fluent Bit tail, regex parser, Lua filter → file", "$PEERS/fluent_bit.sh lua access.log out", of_json, ["fluent-bit"]),
         Entry("jq -R capture, a member more", f"jq -cR '{CAPTURE} | .class = .status[:1] + \"xx\"' access.log > out", of_json, ["jq"], 1),
     ]),
     ("decode JSON", [
         Entry("heka-tail | heka-decode --lua json", "heka-tail access.json | heka-decode --lua json > out", of_heka),
+        Entry("Fluent Bit tail, JSON parser → file", "$PEERS/fluent_bit.sh json access.json out", of_json, ["fluent-bit"]),
         Entry("jq -c .", "jq -c . access.json > out", of_json, ["jq"], 1),
         Entry("mlr --json cat", "mlr --ijsonl --ojsonl cat access.json > out", of_json, ["mlr"], 1),
     ]),
     ("decode and select (status 404)", [
         Entry("heka-tail | heka-decode | heka-match", f"{DECODE} | heka-match 'Fields[status] == 404' > out", of_heka),
+        Entry("Fluent Bit tail, regex parser, grep → file", "$PEERS/fluent_bit.sh select access.log out", of_json, ["fluent-bit"]),
         Entry("jq -R capture, select", f"jq -cR '{CAPTURE} | select(.status == \"404\")' access.log > out", of_json, ["jq"], 1),
         Entry("grep '\" 404 ' (no decoding)", "grep '\" 404 ' access.log > out", needs=["grep"]),
     ]),
@@ -190,15 +199,18 @@ ROWS = [
     ]),
     ("to HEC, a server that keeps nothing", [
         Entry("heka-tail | heka-decode | heka-hec", f"{DECODE} | heka-hec --event fields --url $HEC"),
+        Entry("Fluent Bit tail, regex parser → splunk", "$PEERS/fluent_bit.sh hec access.log out", needs=["fluent-bit"]),
     ]),
     ("syslog over TCP to a file", [
         Entry("heka-listen --no-raw", f"receive heka tcp {lines} out", of_syslog),
         Entry("rsyslog imtcp → omfile", f"receive rsyslog tcp {lines} out", of_text, ["rsyslogd"]),
+        Entry("Fluent Bit syslog → file", f"receive fluent-bit tcp {lines} out", of_text, ["fluent-bit"]),
         Entry("syslog-ng network → file", f"receive syslog-ng tcp {lines} out", of_text, ["syslog-ng"]),
     ]),
     ("syslog over UDP to a file, 300,000 a second", [
         Entry("heka-listen --no-raw", f"receive heka udp {lines} out", of_syslog),
         Entry("rsyslog imudp → omfile", f"receive rsyslog udp {lines} out", of_text, ["rsyslogd"]),
+        Entry("Fluent Bit syslog → file", f"receive fluent-bit udp {lines} out", of_text, ["fluent-bit"]),
         Entry("syslog-ng network → file", f"receive syslog-ng udp {lines} out", of_text, ["syslog-ng"]),
     ]),
     ("match on a stream", [

@@ -11,6 +11,9 @@ cargo build --release --quiet
 SENDER=$(cargo bench --bench send_syslog --no-run 2>&1 | sed -n 's/.*(\(target.*\))$/\1/p')
 export SENDER=$PWD/$SENDER
 export PATH=$PWD/target/release:$PATH:/usr/sbin PEERS=$PWD/benches HEKA_HEC_TOKEN=t
+for program in fluent-bit lsb_heka_cat; do
+    command -v "$program" > /dev/null || echo "missing: $program (no package of Debian's)"
+done
 for package in jq miller:mlr goaccess lua5.1 luajit rsyslog:rsyslogd; do
     command -v "${package#*:}" > /dev/null || echo "missing: ${package#*:} (apt install ${package%:*})"
 done
@@ -24,7 +27,7 @@ work=$(mktemp -d)
 export work
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 version() { command -v "$1" > /dev/null && printf '"%s": "%s",' "$1" "$("$@" 2>&1 | head -n 1 | tr -d '"\\')"; }
-VERSIONS="{$(version jq --version)$(version mlr --version)$(version goaccess --version)$(version rsyslogd -v)$(version luajit -v)\"heka\": \"$(heka-tail --version)\"}"
+VERSIONS="{$(version jq --version)$(version mlr --version)$(version goaccess --version)$(version rsyslogd -v)$(version luajit -v)$(version fluent-bit --version)\"heka\": \"$(heka-tail --version)\"}"
 export VERSIONS
 awk -v lines="$lines" -v seed=1 -f benches/generate.awk > "$work/access.log"
 heka-tail "$work/access.log" | heka-decode --lua nginx_access > "$work/day.hpb"
@@ -44,6 +47,7 @@ python3 benches/null_hec.py > "$work/port" &
 until [ -s "$work/port" ]; do sleep 0.1; done
 HEC=http://127.0.0.1:$(cat "$work/port")
 export HEC
+gzip -k "$work/access.log"
 # In memory before it is measured.
-cat "$work"/access.log "$work"/access.json "$work"/day.hpb > /dev/null
+cat "$work"/access.log* "$work"/access.json "$work"/day.hpb > /dev/null
 python3 benches/peers.py "$work" "$lines" "$runs"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What one receiver of syslog takes: starts it, sends it LINES messages, waits until all has arrived, and ends it. The time of
 # the sender is not in the receiver's.
-#   receive.sh heka|rsyslog|syslog-ng tcp|udp LINES OUT
+#   receive.sh heka|rsyslog|fluent-bit|syslog-ng tcp|udp LINES OUT
 # Prints the CPU seconds, the elapsed seconds and the peak memory in KiB of the receiver. Needs $SENDER.
 set -euo pipefail
 program=$1 kind=$2 lines=$3 out=$PWD/$4
@@ -22,6 +22,38 @@ input(type="im$kind" port="$port" address="127.0.0.1" ruleset="r" $([ "$kind" = 
 main_queue(queue.size="2000000" queue.dequeueBatchSize="1024" queue.workerThreads="1")
 END
     rsyslogd -n -i "$folder/pid" -f "$folder/conf" & ;;
+fluent-bit)
+    cat > "$folder/parsers" << 'END'
+[PARSER]
+    Name rfc5424
+    Format regex
+    Regex ^<[0-9]+>1 [^ ]+ (?<host>[^ ]+) (?<ident>[^ ]+) [^ ]+ [^ ]+ (?:-|\[.*?\]) (?<message>.+)$
+END
+    cat > "$folder/conf" <<END
+[SERVICE]
+    Flush 0.2
+    Log_Level error
+    Parsers_File $folder/parsers
+[INPUT]
+    Name syslog
+    Mode $kind
+    Listen 127.0.0.1
+    Port $port
+    Parser rfc5424
+    Receive_Buffer_Size 16M
+    Buffer_Chunk_Size 256K
+    Buffer_Max_Size 4M
+    Threaded on
+    Mem_Buf_Limit 64M
+[OUTPUT]
+    Name file
+    Match *
+    Path $(dirname "$out")
+    File $(basename "$out")
+    Format template
+    Template {host} {ident} {message}
+END
+    fluent-bit -c "$folder/conf" > /dev/null 2> "$folder/err" & ;;
 syslog-ng)
     root=${SYSLOG_NG%/sbin/syslog-ng}
     cat > "$folder/conf" <<END

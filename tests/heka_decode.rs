@@ -214,8 +214,13 @@ fn what_is_not_decoded_is_dropped_kept_stopped_at_or_set_aside() {
     assert!(field(&made[0], "decode_error").unwrap().ends_with("payload: bad 1"));
     // Their cursors are kept too.
     assert!(heka::stream::Frame::parse(&frames(&kept.stdout).0[2]).unwrap().header().cursor().is_some());
-    let stopped = run("--on-failure stop");
-    stopped.fails(3, "payload: bad 1");
+    run("--on-failure stop").fails(3, "payload: bad 1");
+    // Nothing after it, with workers too.
+    dir.write("more.log", format!("{good}\nbad\n{good}\n"));
+    for jobs in ["-j 1", "-j 2"] {
+        let stopped = dir.sh(&format!("heka-tail more.log | heka-decode --lua nginx_access --on-failure stop {jobs}"));
+        assert_eq!((messages(&stopped.stdout).len(), stopped.code()), (1, 3), "{jobs}");
+    }
     assert_eq!(run("--on-failure file=bad.hpb -j 2").code(), 0);
     assert_eq!(payloads(&dir.read("bad.hpb")), ["bad 1", "bad 2"]);
     run("--on-failure maybe").fails(2, "--on-failure takes drop, keep, stop or file=PATH");
@@ -451,6 +456,53 @@ fn chains_modules_and_workers() {
             .stdout
     };
     assert_eq!(payloads(1), payloads(3));
+}
+
+#[test]
+fn scripts_of_ones_own_after_one_that_ships_see_all_messages_in_order() {
+    let dir = Workdir::new();
+    // Numbers the lines, makes two of some, rejects some.
+    dir.write(
+        "number.lua",
+        "require 'string' local n = 0
+         function process_message()
+             n = n + 1
+             if n % 1000 == 7 then return -1, 'no luck' end
+             if n % 1000 == 9 then inject_message({ Payload = 'twice ' .. n }) end
+             inject_message({ Payload = string.format('%d %s', n, read_message('Fields[remote_addr]')) })
+             return 0
+         end",
+    );
+    let line = |n: u32| {
+        format!("10.0.{}.{} - - [10/Jan/2014:07:04:56 -0800] \"GET / HTTP/1.1\" 200 82 \"-\" \"-\"\n", n / 250, n % 250)
+    };
+    dir.write("a.log", (1..=20_000).map(line).collect::<String>().replace("10.0.0.50 ", "not an address "));
+    for options in ["", "-j 1"] {
+        let run =
+            format!("heka-tail a.log | heka-decode --lua nginx_access --lua number.lua --on-failure keep {options}");
+        let ran = dir.sh(&run);
+        assert_eq!(ran.code(), 0);
+        let (frames, _) = frames(&ran.stdout);
+        // In the lines' own order, and so the cursors.
+        let cursors: Vec<u64> = frames
+            .iter()
+            .filter_map(|raw| Some(heka::stream::Frame::parse(raw).unwrap().header().cursor()?.sequence))
+            .collect();
+        assert!(cursors.is_sorted());
+        assert_eq!((frames.len(), cursors.len()), (20_020, 20_000), "{options}");
+        let made = messages(&ran.stdout);
+        // The script has not seen what the first one rejected.
+        assert_eq!(field(&made[50], "decode_failure").as_deref(), Some("true"));
+        assert!(field(&made[50], "decode_error").unwrap().starts_with("nginx_access.lua: Failed parsing"));
+        assert_eq!(text(&made[51].payload), "50 10.0.0.51");
+        // What it rejects is kept as it was before both.
+        assert!(text(&made[6].payload).starts_with("10.0.0.7 - - ["));
+        assert!(field(&made[6], "decode_error").unwrap().starts_with("number.lua: Failed parsing: no luck"));
+        assert_eq!((text(&made[8].payload), text(&made[9].payload)), ("twice 9".into(), "9 10.0.0.9".into()));
+        assert_eq!(text(&made.last().unwrap().payload), "19999 10.0.80.0");
+        let stats = dir.sh(&format!("{run} --stats > decoded.hpb"));
+        assert!(stats.stderr.contains("\"messages_out\":19999,\"messages_rejected\":21"), "{}", stats.stderr);
+    }
 }
 
 #[test]

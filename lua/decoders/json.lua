@@ -49,7 +49,8 @@ if time_format then
     end
 end
 
-function process_message()
+-- What is not simple, and what is wrong.
+local function decode()
     local text = read_message("Payload")
     local ok, json = pcall(cjson.decode, text)
     if not ok then return -1, "Failed to decode JSON." end
@@ -75,3 +76,10 @@ function process_message()
     if not pcall(inject_message, msg) then return -1, "Failed to inject message." end
     return 0
 end
+
+local keys = { Timestamp = time_key }
+for header, from in pairs(headers) do keys[header] = from.key end
+process_message = time_format and decode or require "native_json".decoder({
+    type = msg_type, separator = separator, payload_keep = payload_keep, maximum_depth = maximum_depth,
+    headers = map_fields and keys or { Timestamp = time_key },
+}, decode)

@@ -50,9 +50,10 @@ struct Args {
     #[arg(long)]
     strict: bool,
 
-    /// Decode on so many threads; the order is kept
-    #[arg(short, long, value_name = "N", default_value_t = 1)]
-    jobs: u16,
+    /// Decode on so many threads; the order is kept. Unless given: as many as there are processors, at most 4, for decoders
+    /// that ship; your own run on one, since they may keep something between messages
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<u16>,
 
     #[command(flatten)]
     stats: StatsArgs,
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<Exit, Failure> {
     let chain = chain(&args)?;
     let on_failure = OnFailure::open(&args.on_failure)?;
-    let mut stage = DecodeStage::new(chain, args.jobs.max(1).into(), on_failure)?;
+    let mut stage = DecodeStage::new(chain, args.jobs.map(|jobs| jobs.max(1).into()), on_failure)?;
     let mut out = Output::frames()?;
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut out, &mut stage)?;

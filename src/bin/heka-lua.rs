@@ -119,7 +119,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
     };
     let settings = match (&args.execute, &args.arguments[..]) {
         (Some(code), _) => {
-            let script = Script { name: "-e".into(), code: code.clone() };
+            let script = Script::new("-e", code.clone());
             args.script.settings_of(script, &section, kind)
         }
         (None, [script]) => args.script.settings(script, &section, kind)?,

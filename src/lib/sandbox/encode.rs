@@ -12,7 +12,7 @@ use super::native;
 use super::raw::{self, State};
 use super::record;
 use crate::message::wire::{close_length, put_bytes, put_varint};
-use crate::message::{MessageBuilder, MessageView, TextHeader, ValueType, uuid};
+use crate::message::{Headers, MessageBuilder, TextHeader, ValueType, uuid};
 
 /// Tables within `value=` of tables.
 const MAX_DEPTH: usize = 16;
@@ -22,7 +22,7 @@ const MAX_DEPTH: usize = 16;
 pub enum Origin<'a> {
     Nobody,
     /// From the message at hand, where the table lacks them.
-    Inherit(MessageView<'a>),
+    Inherit(Headers<'a>),
     /// Whatever the table says: the filter's name and host; and its Type shows that a sandbox made it.
     Filter(&'a Identity),
 }
@@ -44,10 +44,10 @@ pub unsafe fn message(state: State, table: c_int, host: &mut Host, origin: Origi
             record::fill(state, table, host);
         }
         let inherit = match origin {
-            Origin::Inherit(view) => Some(view),
+            Origin::Inherit(headers) => Some(headers),
             _ => None,
         };
-        let from = |header: TextHeader| inherit.and_then(|view| view.text(header));
+        let from = |header: TextHeader| inherit.and_then(|headers| headers.text(header));
 
         header(state, table, host, Key::Uuid);
         match raw::string(state, -1).and_then(|text| <[u8; 16]>::try_from(text).ok().or_else(|| uuid::parse(text))) {
@@ -83,10 +83,10 @@ pub unsafe fn message(state: State, table: c_int, host: &mut Host, origin: Origi
                 text(state, table, Key::Logger, 0x22, host, from(TextHeader::Logger));
             }
         }
-        integer(state, table, Key::Severity, 0x28, host, inherit.and_then(|view| view.severity()));
+        integer(state, table, Key::Severity, 0x28, host, inherit.and_then(|headers| headers.severity));
         text(state, table, Key::Payload, 0x32, host, None);
         text(state, table, Key::EnvVersion, 0x3a, host, None);
-        integer(state, table, Key::Pid, 0x40, host, inherit.and_then(|view| view.pid()));
+        integer(state, table, Key::Pid, 0x40, host, inherit.and_then(|headers| headers.pid));
         match origin {
             Origin::Filter(identity) => put_bytes(&mut host.out, 0x4a, &identity.hostname),
             _ => text(state, table, Key::Hostname, 0x4a, host, from(TextHeader::Hostname)),

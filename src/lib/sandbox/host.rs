@@ -78,6 +78,7 @@ pub struct Host {
     /// What time it is for what is injected; the machine's clock when there is none.
     pub clock: Option<i64>,
     pub json: super::native::JsonConfig,
+    pub json_messages: super::native::JsonMessages,
     pub keys: encode::Keys,
     /// Tables that are being written, so that none is written within itself.
     pub tables: HashSet<*const c_void>,
@@ -112,6 +113,7 @@ impl Host {
             inject_limit: 0,
             clock: None,
             json: Default::default(),
+            json_messages: Default::default(),
             keys: Default::default(),
             tables: HashSet::new(),
             scratch: Vec::new(),
@@ -162,12 +164,7 @@ impl Host {
 
     /// Reads a time's digits as wall-clock time of the script's zone.
     pub fn in_zone(&self, ns: i64) -> i64 {
-        let Some(zone) = &self.zone else { return ns };
-        let shifted = || {
-            let utc = jiff::Timestamp::from_nanosecond(ns as i128).ok()?.to_zoned(jiff::tz::TimeZone::UTC).datetime();
-            i64::try_from(zone.to_timestamp(utc).ok()?.as_nanosecond()).ok()
-        };
-        shifted().unwrap_or(ns)
+        in_zone(self.zone.as_ref(), ns)
     }
 
     /// Nanoseconds since 1970.
@@ -192,6 +189,17 @@ impl Host {
         // SAFETY: the host outlives the call.
         unsafe { raise(state, &self.error) }
     }
+}
+
+/// See [`Host::in_zone`].
+#[inline]
+pub fn in_zone(zone: Option<&jiff::tz::TimeZone>, ns: i64) -> i64 {
+    let Some(zone) = zone else { return ns };
+    let shifted = || {
+        let utc = jiff::Timestamp::from_nanosecond(ns as i128).ok()?.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+        i64::try_from(zone.to_timestamp(utc).ok()?.as_nanosecond()).ok()
+    };
+    shifted().unwrap_or(ns)
 }
 
 /// Sets the functions as globals.

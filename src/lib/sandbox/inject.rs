@@ -352,7 +352,7 @@ impl Host {
         unsafe {
             let origin = match ((*identity).kind, (*at_hand).view()) {
                 (Kind::Filter, _) => Origin::Filter(&*identity),
-                (Kind::Decoder, Some(view)) => Origin::Inherit(view),
+                (Kind::Decoder, Some(view)) => Origin::Inherit(view.headers()),
                 _ => Origin::Nobody,
             };
             encode::message(state, 1, self, origin)

@@ -107,9 +107,17 @@ impl Kind {
 pub struct Script {
     pub name: String,
     pub code: String,
+    /// Whether it came with the program, together with all that it may require. Decoders that ship keep nothing between
+    /// messages.
+    pub ships: bool,
 }
 
 impl Script {
+    /// A text of the user's.
+    pub fn new(name: impl Into<String>, code: impl Into<String>) -> Script {
+        Script { name: name.into(), code: code.into(), ships: false }
+    }
+
     /// A path, or the name of a script of that kind that ships, with or without `.lua` and Heka's directory.
     /// Directories of `path` come first.
     ///
@@ -120,13 +128,16 @@ impl Script {
         let file = in_path.unwrap_or_else(|| name.to_path_buf());
         if file.exists() {
             let shown = file.file_name().map_or(file.to_string_lossy(), |name| name.to_string_lossy()).into_owned();
-            return Ok(Script { name: shown, code: read_text(&file)? });
+            return Ok(Script::new(shown, read_text(&file)?));
         }
         let text = name.to_string_lossy();
         let short = text.strip_prefix(kind.directory()).unwrap_or(&text);
         let short = short.strip_suffix(".lua").unwrap_or(short);
         match kind.scripts().iter().find(|(known, _)| *known == short) {
-            Some((known, code)) => Ok(Script { name: format!("{known}.lua"), code: code.to_string() }),
+            Some((known, code)) => {
+                let ships = path.directories.is_empty();
+                Ok(Script { ships, ..Script::new(format!("{known}.lua"), *code) })
+            }
             None => {
                 let names: Vec<&str> = kind.scripts().iter().map(|(known, _)| *known).collect();
                 Err(Failure::usage(format!(

@@ -13,6 +13,8 @@ use crate::stream::{Frame, Frames, put_frame, put_frame_from};
 
 /// Bytes of frames that a worker gets at a time.
 const JOB: usize = 128 * 1024;
+/// Threads that are started unless a number is given: what one thread reads and writes, so many can decode.
+pub const MOST_JOBS: usize = 4;
 
 /// What becomes of a message that a decoder rejects.
 pub enum OnFailure {
@@ -24,7 +26,25 @@ pub enum OnFailure {
     File(File),
 }
 
+/// … as far as those who decode have to know it.
+#[derive(Clone, Copy, PartialEq)]
+enum Rejected {
+    /// It goes out in its place.
+    Keep,
+    /// Nothing after it is decoded.
+    Stop,
+    SetAside,
+}
+
 impl OnFailure {
+    fn rejected(&self) -> Rejected {
+        match self {
+            OnFailure::Keep => Rejected::Keep,
+            OnFailure::Stop => Rejected::Stop,
+            OnFailure::Drop | OnFailure::File(_) => Rejected::SetAside,
+        }
+    }
+
     /// `drop`, `keep`, `stop` or `file=PATH`; the file is appended to.
     pub fn open(text: &str) -> Result<OnFailure, Failure> {
         match text.split_once('=') {
@@ -45,6 +65,8 @@ impl OnFailure {
 struct Batch {
     /// The frames, when they were a worker's job.
     job: Vec<u8>,
+    /// What was made of each of them: for scripts that come after.
+    parts: Vec<Part>,
     out: Vec<u8>,
     failures: Vec<u8>,
     messages: u64,
@@ -54,9 +76,26 @@ struct Batch {
     terminated: Option<String>,
 }
 
+/// What was made of a frame of a job.
+struct Part {
+    /// Where the frame ends in the job, and what was made of it in the output.
+    job_end: usize,
+    out_end: usize,
+    failed: bool,
+}
+
 impl Batch {
     #[inline]
-    fn decode(&mut self, decoder: &mut Decoder, frame: &Frame<'_>) -> Result<(), Terminated> {
+    fn decode(&mut self, decoder: &mut Decoder, frame: &Frame<'_>, rejected: Rejected) -> Result<(), Terminated> {
+        if let Some(error) = self.run(decoder, frame)? {
+            self.fail(frame, error, rejected);
+        }
+        Ok(())
+    }
+
+    /// Answers why the message is rejected, if it is.
+    #[inline]
+    fn run(&mut self, decoder: &mut Decoder, frame: &Frame<'_>) -> Result<Option<String>, Terminated> {
         let out = &mut self.out;
         let mut emit = |message: &[u8], last: bool| match last {
             // One message in, several out: the last one carries the cursor.
@@ -69,12 +108,43 @@ impl Batch {
                 self.messages += 1;
             }
             Decoded::Messages(count) => self.messages += count as u64,
-            Decoded::Failed(error) => {
-                self.failed += 1;
-                let mut message = Vec::new();
-                Decoder::put_failure(frame.message(), &error, &mut message);
-                put_frame_from(&mut self.failures, frame, &message);
-                self.first_error.get_or_insert(error);
+            Decoded::Failed(error) => return Ok(Some(error)),
+        }
+        Ok(None)
+    }
+
+    fn fail(&mut self, frame: &Frame<'_>, error: String, rejected: Rejected) {
+        self.failed += 1;
+        let mut message = Vec::new();
+        Decoder::put_failure(frame.message(), &error, &mut message);
+        let place = if rejected == Rejected::Keep { &mut self.out } else { &mut self.failures };
+        put_frame_from(place, frame, &message);
+        self.first_error.get_or_insert(error);
+    }
+
+    /// Gives a decoder what workers made of their job with the scripts before its own. A message that it rejects fails as a
+    /// whole, as in one chain.
+    fn decode_rest(&mut self, decoder: &mut Decoder, first: &Batch, rejected: Rejected) -> Result<(), Terminated> {
+        let (mut job_at, mut out_at) = (0, 0);
+        for part in &first.parts {
+            let original = first.job.get(job_at..part.job_end).unwrap_or_default();
+            let made = first.out.get(out_at..part.out_end).unwrap_or_default();
+            (job_at, out_at) = (part.job_end, part.out_end);
+            if part.failed {
+                self.out.extend_from_slice(made);
+                continue;
+            }
+            let (begun, messages) = (self.out.len(), self.messages);
+            for frame in Frames(made) {
+                if let Some(error) = self.run(decoder, &frame)? {
+                    self.out.truncate(begun);
+                    self.messages = messages;
+                    self.fail(&Frame::parse(original).unwrap_or(frame), error, rejected);
+                    break;
+                }
+            }
+            if rejected == Rejected::Stop && self.failed > 0 {
+                break;
             }
         }
         Ok(())
@@ -83,6 +153,7 @@ impl Batch {
 
 /// Runs a decoder, or several of the same kind.
 pub struct DecodeStage {
+    /// Without a pool, all scripts; with one, those that come after the pool's.
     decoder: Option<Decoder>,
     batch: Batch,
     pool: Option<Pool>,
@@ -93,12 +164,32 @@ pub struct DecodeStage {
 }
 
 impl DecodeStage {
+    /// `jobs`: threads that run the whole chain. `None` is as many as the machine has processors (at most [`MOST_JOBS`]) for
+    /// scripts that ship, and none for those that come after the first of the user's: these may keep something between
+    /// messages.
+    ///
     /// # Errors
     /// When a script can't be loaded.
-    pub fn new(chain: Vec<Settings>, jobs: usize, on_failure: OnFailure) -> Result<DecodeStage, Failure> {
+    pub fn new(chain: Vec<Settings>, jobs: Option<usize>, on_failure: OnFailure) -> Result<DecodeStage, Failure> {
         // Loaded here even if workers load their own: a script's error is told before any input is taken.
         let decoder = Decoder::new(&chain).map_err(Failure::usage)?;
-        let (decoder, pool) = if jobs > 1 { (None, Some(Pool::new(&chain, jobs))) } else { (Some(decoder), None) };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_JOBS);
+        let shipping = chain.iter().take_while(|settings| settings.script.ships).count();
+        let (jobs, pooled) = match jobs {
+            Some(jobs) => (jobs, chain.len()),
+            None if processors == 1 || shipping == 0 => (1, chain.len()),
+            None if shipping == chain.len() => (processors, shipping),
+            // One is enough: what comes after takes longer.
+            None => (1, shipping),
+        };
+        let rejected = on_failure.rejected();
+        let (decoder, pool) = match chain.split_at(pooled) {
+            (_, []) if jobs == 1 => (Some(decoder), None),
+            (first, []) => (None, Some(Pool::new(first, jobs, rejected, false))),
+            (first, rest) => {
+                (Some(Decoder::new(rest).map_err(Failure::usage)?), Some(Pool::new(first, jobs, rejected, true)))
+            }
+        };
         let usage = Vec::new();
         Ok(DecodeStage { decoder, batch: Batch::default(), pool, on_failure, messages: 0, failed: 0, usage })
     }
@@ -109,7 +200,20 @@ impl DecodeStage {
     }
 
     fn deliver(&mut self, batch: &mut Batch, out: &mut Output) -> Result<(), Failure> {
-        if out.buf().is_empty() {
+        if let (Some(decoder), true) = (&mut self.decoder, self.pool.is_some()) {
+            let mut rest = std::mem::take(&mut self.batch);
+            std::mem::swap(&mut rest.out, out.buf());
+            let decoded = rest.decode_rest(decoder, batch, self.on_failure.rejected());
+            std::mem::swap(&mut rest.out, out.buf());
+            batch.out.clear();
+            batch.messages = std::mem::take(&mut rest.messages);
+            batch.failed += std::mem::take(&mut rest.failed);
+            batch.failures.append(&mut rest.failures);
+            batch.first_error = batch.first_error.take().or(rest.first_error.take());
+            batch.terminated = batch.terminated.take().or(decoded.err().map(|Terminated(reason)| reason));
+            self.batch = rest;
+            out.filled()?;
+        } else if out.buf().is_empty() {
             std::mem::swap(out.buf(), &mut batch.out);
             out.filled()?;
         } else {
@@ -127,7 +231,7 @@ impl DecodeStage {
             sum.max_output = sum.max_output.max(usage.max_output);
         }
         if batch.failed > 0 {
-            self.failures(batch, out)?;
+            self.failures(batch)?;
         }
         match batch.terminated.take() {
             Some(reason) => Err(Failure::failed(reason)),
@@ -135,13 +239,13 @@ impl DecodeStage {
         }
     }
 
-    fn failures(&mut self, batch: &mut Batch, out: &mut Output) -> Result<(), Failure> {
+    fn failures(&mut self, batch: &mut Batch) -> Result<(), Failure> {
         let error = batch.first_error.take().unwrap_or_default();
         self.failed += batch.failed;
         match &mut self.on_failure {
             OnFailure::Stop => return Err(Failure::Message(Exit::Failed, error)),
-            OnFailure::Drop => {}
-            OnFailure::Keep => out.push(&batch.failures)?,
+            // What is kept is in the output already.
+            OnFailure::Drop | OnFailure::Keep => {}
             OnFailure::File(file) => {
                 file.write_all(&batch.failures)
                     .map_err(|error| Failure::failed(format!("--on-failure file: {error}")))?;
@@ -162,7 +266,8 @@ impl DecodeStage {
             self.deliver(&mut batch, out)?;
             if let Some(pool) = &mut self.pool {
                 batch.job.clear();
-                pool.spare.push(Batch { job: batch.job, out: batch.out, ..Batch::default() });
+                batch.parts.clear();
+                pool.spare.push(Batch { job: batch.job, parts: batch.parts, out: batch.out, ..Batch::default() });
             }
         }
         Ok(())
@@ -172,10 +277,10 @@ impl DecodeStage {
 impl Stage for DecodeStage {
     #[inline]
     fn message(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<Flow, Failure> {
-        if let Some(decoder) = &mut self.decoder {
+        if let (Some(decoder), None) = (&mut self.decoder, &self.pool) {
             // Straight into the output; failures wait in the batch.
             std::mem::swap(&mut self.batch.out, out.buf());
-            let decoded = self.batch.decode(decoder, frame);
+            let decoded = self.batch.decode(decoder, frame, self.on_failure.rejected());
             std::mem::swap(&mut self.batch.out, out.buf());
             if self.batch.failed > 0 {
                 let mut batch = std::mem::take(&mut self.batch);
@@ -209,7 +314,7 @@ impl Stage for DecodeStage {
         stats.set("messages_out", self.messages + self.batch.messages).set("messages_rejected", self.failed);
         let single: Vec<(String, Usage)> =
             self.decoder.iter().flat_map(Decoder::usage).map(|(name, usage)| (name.to_string(), usage)).collect();
-        for (name, usage) in single.iter().chain(&self.usage) {
+        for (name, usage) in self.usage.iter().chain(&single) {
             stats.set(&format!("{name} max_memory"), usage.max_memory as u64);
             stats.set(&format!("{name} max_instructions"), usage.max_instructions);
             stats.set(&format!("{name} max_output"), usage.max_output as u64);
@@ -233,14 +338,15 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(chain: &[Settings], jobs: usize) -> Pool {
+    /// `parts`: note what was made of which frame.
+    fn new(chain: &[Settings], jobs: usize, rejected: Rejected, parts: bool) -> Pool {
         let worker = || {
             let (jobs, job_receiver) = channel();
             let (batch_sender, batches) = channel();
             let chain = chain.to_vec();
             let thread = std::thread::Builder::new().stack_size(THREAD_STACK);
             // As `std::thread::spawn` does.
-            thread.spawn(move || work(&chain, &job_receiver, &batch_sender)).expect("a thread");
+            thread.spawn(move || work(&chain, rejected, parts, &job_receiver, &batch_sender)).expect("a thread");
             Worker { jobs, batches }
         };
         let workers = (0..jobs).map(|_| worker()).collect();
@@ -280,7 +386,7 @@ impl Pool {
     }
 }
 
-fn work(chain: &[Settings], jobs: &Receiver<Batch>, batches: &Sender<Batch>) {
+fn work(chain: &[Settings], rejected: Rejected, parts: bool, jobs: &Receiver<Batch>, batches: &Sender<Batch>) {
     let mut decoder = match Decoder::new(chain) {
         Ok(decoder) => decoder,
         Err(error) => {
@@ -290,10 +396,19 @@ fn work(chain: &[Settings], jobs: &Receiver<Batch>, batches: &Sender<Batch>) {
     };
     while let Ok(mut batch) = jobs.recv() {
         let job = std::mem::take(&mut batch.job);
+        let mut at = 0;
         for frame in Frames(&job) {
-            if let Err(Terminated(reason)) = batch.decode(&mut decoder, &frame) {
+            let failed = batch.failed;
+            if let Err(Terminated(reason)) = batch.decode(&mut decoder, &frame, rejected) {
                 batch.terminated = Some(reason);
                 break;
+            }
+            if rejected == Rejected::Stop && batch.failed > 0 {
+                break;
+            }
+            at += frame.raw().len();
+            if parts {
+                batch.parts.push(Part { job_end: at, out_end: batch.out.len(), failed: batch.failed > failed });
             }
         }
         batch.job = job;

@@ -20,6 +20,11 @@ impl Circuit {
         self.until.is_none_or(|until| until <= now && !self.probing)
     }
 
+    /// Whether the last request succeeded, as far as is known.
+    pub fn is_well(&self) -> bool {
+        self.until.is_none()
+    }
+
     /// When it may be asked again; none while all is well, or while one request has gone ahead.
     pub fn until(&self) -> Option<Instant> {
         self.until.filter(|_| !self.probing)

@@ -149,7 +149,7 @@ impl Allowed {
         };
         Ok(Plan {
             settings: Settings {
-                script: Script { name: format!("{name}.lua"), code },
+                script: Script::new(format!("{name}.lua"), code),
                 limits,
                 config: section.config,
                 modules: self.modules.clone(),

@@ -10,6 +10,7 @@ mod class;
 mod cuckoo_filter;
 pub mod grammars;
 mod hyperloglog;
+mod json_message;
 mod packing;
 mod patterns;
 mod sax;
@@ -21,6 +22,7 @@ use mlua::ffi;
 pub use circular_buffer::format_name as circular_buffer_format;
 pub use cjson::{Config as JsonConfig, short_escape};
 pub use class::{class_of, put_quoted};
+pub use json_message::Workshop as JsonMessages;
 pub use patterns::set as set_patterns;
 
 use super::lpeg;
@@ -40,6 +42,10 @@ pub unsafe fn open(state: State, name: &[u8], host: *mut c_void) -> bool {
             }
             b"native_grammars" => {
                 grammars::open(state, host);
+                return true;
+            }
+            b"native_json" => {
+                json_message::open(state, host);
                 return true;
             }
             b"bloom_filter" => bloom_filter::open(state, host),

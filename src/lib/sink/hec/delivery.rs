@@ -214,8 +214,9 @@ impl Shared {
                 Some(session) => session.place + session.is_spent(self.rotate_after) as usize,
                 None => number,
             };
-            let place =
-                (0..servers).map(|step| (first + step) % servers).find(|place| state.circuits[*place].allows(now));
+            let places = || (0..servers).map(|step| (first + step) % servers);
+            let place = places().find(|place| state.circuits[*place].allows(now));
+            let well = places().find(|place| state.circuits[*place].is_well());
             let is_due = |part: &Part| part.not_before.is_none_or(|at| at <= now);
             // One request at a time keeps the order: then nothing overtakes a batch that waits.
             let due = match self.in_flight {
@@ -225,6 +226,9 @@ impl Shared {
             if let (Some(place), Some(due)) = (place, due)
                 && let Some(part) = state.ready.remove(due)
             {
+                // Whether a server is there again is tried with a batch that has not failed yet: else one batch may have all its
+                // attempts where nobody is.
+                let place = if part.attempts > 0 { well.unwrap_or(place) } else { place };
                 state.circuits[place].begin();
                 state.sending += 1;
                 return Some(Work::Send(part, place));

@@ -9,12 +9,12 @@ use super::super::super::raw::{self, State};
 use super::check_one_argument;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Token {
+pub enum Token {
     ObjectBegin,
     ObjectEnd,
     ArrayBegin,
     ArrayEnd,
-    /// Its text is in the buffer.
+    /// See [`Lexer::text_of`].
     Text,
     Number(f64),
     Bool(bool),
@@ -45,18 +45,32 @@ impl Token {
 }
 
 /// Takes a text apart.
-struct Lexer<'t> {
+pub struct Lexer<'t> {
     text: &'t [u8],
     at: usize,
     /// Where the last token began.
     start: usize,
+    /// The last text, if it stands in the text as it is meant.
+    plain: Option<&'t [u8]>,
     invalid_numbers: bool,
 }
 
 const INVALID_TOKEN: Token = Token::Error("invalid token");
 
-impl Lexer<'_> {
-    fn next(&mut self, buffer: &mut Vec<u8>) -> Token {
+impl<'t> Lexer<'t> {
+    /// `invalid_numbers`: whether infinities, hexadecimal numbers and the like are taken.
+    pub fn new(text: &'t [u8], invalid_numbers: bool) -> Lexer<'t> {
+        Lexer { text, at: 0, start: 0, plain: None, invalid_numbers }
+    }
+
+    /// The text of the last token, which was given this buffer.
+    #[inline]
+    pub fn text_of<'a>(&'a self, buffer: &'a [u8]) -> &'a [u8] {
+        self.plain.unwrap_or(buffer)
+    }
+
+    /// The next token.
+    pub fn next(&mut self, buffer: &mut Vec<u8>) -> Token {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
             self.at += 1;
         }
@@ -90,6 +104,10 @@ impl Lexer<'_> {
 
     fn number(&mut self) -> Token {
         let text = &self.text[self.at..];
+        if let Some((value, length)) = short_number(text) {
+            self.at += length;
+            return Token::Number(value);
+        }
         let signed = matches!(text[0], b'+' | b'-') as usize;
         let negative = text[0] == b'-';
         let body = &text[signed..];
@@ -142,8 +160,17 @@ impl Lexer<'_> {
     }
 
     fn string(&mut self, buffer: &mut Vec<u8>) -> Token {
-        buffer.clear();
         self.at += 1;
+        let rest = &self.text[self.at..];
+        if let Some(len) = memchr::memchr2(b'"', b'\\', rest)
+            && rest[len] == b'"'
+        {
+            self.plain = Some(&rest[..len]);
+            self.at += len + 1;
+            return Token::Text;
+        }
+        self.plain = None;
+        buffer.clear();
         loop {
             let rest = &self.text[self.at..];
             let Some(plain) = memchr::memchr2(b'"', b'\\', rest) else {
@@ -201,6 +228,22 @@ impl Lexer<'_> {
     }
 }
 
+/// A whole number of at most 15 digits without sign or leading zero, as most are.
+#[inline]
+fn short_number(text: &[u8]) -> Option<(f64, usize)> {
+    let (mut value, mut length) = (0u64, 0);
+    while let Some(digit @ b'0'..=b'9') = text.get(length) {
+        value = value * 10 + (digit - b'0') as u64;
+        length += 1;
+        if length > 15 {
+            return None;
+        }
+    }
+    let goes_on = matches!(text.get(length), Some(b'.' | b'e' | b'E' | b'x' | b'X'));
+    let padded = length > 1 && text[0] == b'0';
+    (length > 0 && !goes_on && !padded).then_some((value as f64, length))
+}
+
 /// `decode(text)`
 pub unsafe extern "C-unwind" fn decode(state: State) -> c_int {
     // SAFETY: the text stays on the stack, as argument 1.
@@ -211,7 +254,7 @@ pub unsafe extern "C-unwind" fn decode(state: State) -> c_int {
         if let Some(budget) = (*host).budget.as_ref() {
             budget.charge(state, text.len() / 8);
         }
-        let mut lexer = Lexer { text, at: 0, start: 0, invalid_numbers: (*host).json.decode_invalid };
+        let mut lexer = Lexer::new(text, (*host).json.decode_invalid);
         let token = lexer.next(&mut (*host).scratch);
         push_value(state, host, &mut lexer, token, 0);
         match lexer.next(&mut (*host).scratch) {
@@ -234,7 +277,7 @@ unsafe fn push_value(state: State, host: *mut Host, lexer: &mut Lexer<'_>, token
     // SAFETY: leaves one value; the host is borrowed only where nothing raises.
     unsafe {
         match token {
-            Token::Text => raw::push_bytes(state, &(*host).scratch),
+            Token::Text => raw::push_bytes(state, lexer.text_of(&(*host).scratch)),
             Token::Number(number) => ffi::lua_pushnumber(state, number),
             Token::Bool(flag) => ffi::lua_pushboolean(state, flag as c_int),
             Token::Null if (*host).json.decode_null => ffi::lua_pushlightuserdata(state, std::ptr::null_mut()),
@@ -269,7 +312,7 @@ unsafe fn push_object(state: State, host: *mut Host, lexer: &mut Lexer<'_>, dept
             if token != Token::Text {
                 fail(state, host, lexer, "object key string", token);
             }
-            raw::push_bytes(state, &(*host).scratch);
+            raw::push_bytes(state, lexer.text_of(&(*host).scratch));
             token = lexer.next(&mut (*host).scratch);
             if token != Token::Colon {
                 fail(state, host, lexer, "colon", token);
@@ -314,7 +357,7 @@ mod tests {
 
     /// Every token of a text; ends at the first error.
     fn tokens(text: &[u8]) -> Vec<Token> {
-        let mut lexer = Lexer { text, at: 0, start: 0, invalid_numbers: true };
+        let mut lexer = Lexer::new(text, true);
         let mut tokens = Vec::new();
         let mut buffer = Vec::new();
         loop {
@@ -341,10 +384,10 @@ mod tests {
         fn what_is_written_is_read(text in proptest::collection::vec(any::<u8>(), 0..80)) {
             let mut written = Vec::new();
             put_string(&text, &mut written);
-            let mut lexer = Lexer { text: &written, at: 0, start: 0, invalid_numbers: true };
+            let mut lexer = Lexer::new(&written, true);
             let mut buffer = Vec::new();
             prop_assert_eq!(lexer.next(&mut buffer), Token::Text);
-            prop_assert_eq!(buffer, text);
+            prop_assert_eq!(lexer.text_of(&buffer), text);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::ffi::{CStr, c_int, c_void};
 
 use mlua::ffi;
 
+pub(super) use decode::{Lexer, Token};
 pub use encode::short_escape;
 
 use super::super::host::Host;
@@ -25,8 +26,8 @@ pub struct Config {
     decode_max_depth: usize,
     precision: usize,
     encode_invalid: Invalid,
-    decode_invalid: bool,
-    decode_null: bool,
+    pub(super) decode_invalid: bool,
+    pub(super) decode_null: bool,
 }
 
 /// What becomes of NaN and infinities.
