@@ -12,7 +12,7 @@ fn resident() -> usize {
 #[test]
 fn ten_thousand_counters_take_little_memory_and_all_count() {
     prepare_process();
-    let script = Script { name: "counter.lua".into(), code: include_str!("scripts/tutorial/counter.lua").into() };
+    let script = Script::new("counter.lua", include_str!("scripts/tutorial/counter.lua"));
     let settings = ScriptArgs::default().settings_of(script, &Section::default(), Kind::Filter);
     let count = 10_000;
     // What the process itself needs is there before.
