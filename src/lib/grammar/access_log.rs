@@ -23,7 +23,7 @@ enum Part {
 }
 
 /// What stands between variables. Most lines have just the bytes that the format has, so these are compared first, all at
-/// once (taking a combined line apart in 0.7 of the instructions).
+/// once.
 #[derive(Debug, Clone, Default)]
 struct Between {
     pieces: Vec<Piece>,
