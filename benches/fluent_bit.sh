@@ -73,7 +73,6 @@ cat > "$folder/conf" << END
     Inotify_Watcher off
     Buffer_Chunk_Size 1M
     Buffer_Max_Size 4M
-    Mem_Buf_Limit 64M
 $filter
 [OUTPUT]
     Match *
