@@ -15,7 +15,10 @@ use sha1::{Digest as _, Sha1};
 
 const LINE: &[u8] = br#"62.195.113.219 - - [10/Jan/2014:07:04:56 -0800] "GET /v1/recovery_email/status HTTP/1.1" 200 82 "-" "Mozilla/5.0 (Mobile; rv:29.0) Gecko/29.0 Firefox/29.0""#;
 
-fn frame() -> Vec<u8> {
+/// The same as an application writes it.
+const JSON_LINE: &[u8] = br#"{"remote_addr":"62.195.113.219","remote_user":"-","time_local":"10/Jan/2014:07:04:56 -0800","request":"GET /v1/recovery_email/status HTTP/1.1","status":200,"body_bytes_sent":82,"http_referer":"-","http_user_agent":"Mozilla/5.0 (Mobile; rv:29.0) Gecko/29.0 Firefox/29.0"}"#;
+
+fn frame(line: &[u8]) -> Vec<u8> {
     let template = Template {
         message_type: b"logfile".to_vec(),
         logger: b"access.log".to_vec(),
@@ -23,7 +26,7 @@ fn frame() -> Vec<u8> {
         ..Template::default()
     };
     let mut buf = Vec::new();
-    template.encode().put_frame(&mut buf, 1_700_000_000_000_000_000, LINE, None);
+    template.encode().put_frame(&mut buf, 1_700_000_000_000_000_000, line, None);
     buf
 }
 
@@ -55,7 +58,7 @@ fn hot_paths(c: &mut Criterion) {
     // What the others are compared with on another machine, or on a noisy one: see baseline.py.
     let page = [7; 4096];
     c.bench_function("yardstick", |b| b.iter(|| Sha1::digest(std::hint::black_box(page))));
-    let raw = frame();
+    let raw = frame(LINE);
     let parsed = Frame::parse(&raw).expect("a frame");
     let message = parsed.view();
     let mut group = c.benchmark_group("message");
@@ -110,6 +113,10 @@ fn hot_paths(c: &mut Criterion) {
     group.bench_function("lua decoder through a table", |b| b.iter(|| table(message)));
     let mut shipped = decode(include_str!("../lua/decoders/nginx_access.lua"));
     group.bench_function("nginx_access.lua", |b| b.iter(|| shipped(message)));
+    let raw = frame(JSON_LINE);
+    let object = Frame::parse(&raw).expect("a frame").view();
+    let mut json = decode(include_str!("../lua/decoders/json.lua"));
+    group.bench_function("json.lua", |b| b.iter(|| json(object)));
 
     // Filters, on a message of some 300 bytes.
     let mut decoded = Vec::new();

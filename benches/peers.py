@@ -151,6 +151,8 @@ ROWS = [
         Entry("wc -l (reads only)", "wc -l access.log > out", needs=["wc"]),
         Entry("rsyslog imfile → omfile", "$PEERS/rsyslog.sh access.log out", of_text, ["rsyslogd"]),
         Entry("Fluent Bit tail → file", "$PEERS/fluent_bit.sh lines access.log out", of_text, ["fluent-bit"]),
+        Entry("Vector stdin → file", "$PEERS/vector.sh lines access.log out", of_text, ["vector"], 1),
+        Entry("Hindsight file.lua → its queue", "$PEERS/hindsight.sh lines access.log out", needs=["hindsight"]),
     ]),
     ("read a gzip file into messages", [
         Entry("heka-tail", "heka-tail access.log.gz > out"),
@@ -160,6 +162,8 @@ ROWS = [
         Entry("heka-tail | heka-decode", f"{DECODE} > out", of_heka),
         Entry("heka-tail | heka-decode -j 1", f"{DECODE} -j 1 > out", of_heka),
         Entry("Fluent Bit tail, regex parser → file", "$PEERS/fluent_bit.sh nginx access.log out", of_json, ["fluent-bit"]),
+        Entry("Vector stdin, parse_regex → file", "$PEERS/vector.sh nginx access.log out", of_json, ["vector"], 1),
+        Entry("Hindsight decoders.nginx.access → its queue", "$PEERS/hindsight.sh nginx access.log out", of_heka, ["hindsight"]),
         Entry("lua5.1 + lpeg (captures, kept nowhere)", "lua5.1 $PEERS/nginx_lpeg.lua access.log > out", needs=["lua5.1"]),
         Entry("luajit + lpeg (captures, kept nowhere)", "luajit $PEERS/nginx_lpeg.lua access.log > out", needs=["luajit"]),
         Entry("jq -R capture", f"jq -cR '{CAPTURE}' access.log > out", of_json, ["jq"], 1),
@@ -170,17 +174,20 @@ ROWS = [
         Entry("… -j 2", f"{DECODE} --lua user.lua -j 2 > out", of_heka),
         Entry("… without output", f"{DECODE} --lua user.lua > /dev/null"),
         Entry("Fluent Bit tail, regex parser, Lua filter → file", "$PEERS/fluent_bit.sh lua access.log out", of_json, ["fluent-bit"]),
+        Entry("Vector stdin, parse_regex, a field more in VRL → file", "$PEERS/vector.sh class access.log out", of_json, ["vector"], 1),
         Entry("jq -R capture, a member more", f"jq -cR '{CAPTURE} | .class = .status[:1] + \"xx\"' access.log > out", of_json, ["jq"], 1),
     ]),
     ("decode JSON", [
         Entry("heka-tail | heka-decode --lua json", "heka-tail access.json | heka-decode --lua json > out", of_heka),
         Entry("Fluent Bit tail, JSON parser → file", "$PEERS/fluent_bit.sh json access.json out", of_json, ["fluent-bit"]),
+        Entry("Vector stdin, parse_json → file", "$PEERS/vector.sh json access.json out", of_json, ["vector"], 1),
         Entry("jq -c .", "jq -c . access.json > out", of_json, ["jq"], 1),
         Entry("mlr --json cat", "mlr --ijsonl --ojsonl cat access.json > out", of_json, ["mlr"], 1),
     ]),
     ("decode and select (status 404)", [
         Entry("heka-tail | heka-decode | heka-match", f"{DECODE} | heka-match 'Fields[status] == 404' > out", of_heka),
         Entry("Fluent Bit tail, regex parser, grep → file", "$PEERS/fluent_bit.sh select access.log out", of_json, ["fluent-bit"]),
+        Entry("Vector stdin, parse_regex, abort → file", "$PEERS/vector.sh select access.log out", of_json, ["vector"]),
         Entry("jq -R capture, select", f"jq -cR '{CAPTURE} | select(.status == \"404\")' access.log > out", of_json, ["jq"], 1),
         Entry("grep '\" 404 ' (no decoding)", "grep '\" 404 ' access.log > out", needs=["grep"]),
     ]),
@@ -200,17 +207,20 @@ ROWS = [
     ("to HEC, a server that keeps nothing", [
         Entry("heka-tail | heka-decode | heka-hec", f"{DECODE} | heka-hec --event fields --url $HEC"),
         Entry("Fluent Bit tail, regex parser → splunk", "$PEERS/fluent_bit.sh hec access.log out", needs=["fluent-bit"]),
+        Entry("Vector stdin, parse_regex → splunk_hec_logs", "$PEERS/vector.sh hec access.log out", needs=["vector"]),
     ]),
     ("syslog over TCP to a file", [
         Entry("heka-listen --no-raw", f"receive heka tcp {lines} out", of_syslog),
         Entry("rsyslog imtcp → omfile", f"receive rsyslog tcp {lines} out", of_text, ["rsyslogd"]),
         Entry("Fluent Bit syslog → file", f"receive fluent-bit tcp {lines} out", of_text, ["fluent-bit"]),
+        Entry("Vector syslog → file", f"receive vector tcp {lines} out", of_text, ["vector"], 1),
         Entry("syslog-ng network → file", f"receive syslog-ng tcp {lines} out", of_text, ["syslog-ng"]),
     ]),
     ("syslog over UDP to a file, 300,000 a second", [
         Entry("heka-listen --no-raw", f"receive heka udp {lines} out", of_syslog),
         Entry("rsyslog imudp → omfile", f"receive rsyslog udp {lines} out", of_text, ["rsyslogd"]),
         Entry("Fluent Bit syslog → file", f"receive fluent-bit udp {lines} out", of_text, ["fluent-bit"]),
+        Entry("Vector syslog → file", f"receive vector udp {lines} out", of_text, ["vector"], 1),
         Entry("syslog-ng network → file", f"receive syslog-ng udp {lines} out", of_text, ["syslog-ng"]),
     ]),
     ("match on a stream", [
@@ -232,6 +242,7 @@ def there(program):
 
 
 results, missing = [], set()
+versions = os.environ["VERSIONS"].splitlines()
 print(f"{lines} lines; CPU seconds of all programs of a row, wall time, memory of the largest program; medians\n")
 print("| | CPU s | wall s | MiB | × ours | result |")
 print("|---|---:|---:|---:|---:|---|")
@@ -258,11 +269,12 @@ for title, entries in ROWS:
                 pairs = zip(found[0], reference[0])
                 differing = collections.Counter(
                     FIELDS[i] for a, b in pairs if isinstance(a, tuple) for i in range(len(a)) if a[i] != b[i])
-                verdict = f"DIFFERS: {found[1]} records; {dict(differing)}"
+                verdict = f"DIFFERS: {found[1]} records" + (f"; {dict(differing)}" if differing else "")
         name = entry.name.replace("|", "\\|")
         print(f"| {name} | {cpu:.2f} | {wall:.2f} | {memory:.0f} | {cpu / max(ours, 0.01):.1f} | {verdict} |", flush=True)
         results.append({"row": title, "program": entry.name, "cpu_s": cpu, "wall_s": wall, "peak_mib": memory, "result": verdict})
 with open("target/peers.json", "w") as file:
-    json.dump({"lines": lines, "versions": json.loads(os.environ["VERSIONS"]), "rows": results}, file, indent=1)
+    json.dump({"lines": lines, "versions": versions, "rows": results}, file, indent=1)
+print(f"\nVersions: {'; '.join(versions)}")
 if missing:
     print(f"\nNot found, so not shown: {', '.join(sorted(missing))}")

@@ -11,7 +11,7 @@ cargo build --release --quiet
 SENDER=$(cargo bench --bench send_syslog --no-run 2>&1 | sed -n 's/.*(\(target.*\))$/\1/p')
 export SENDER=$PWD/$SENDER
 export PATH=$PWD/target/release:$PATH:/usr/sbin PEERS=$PWD/benches HEKA_HEC_TOKEN=t
-for program in fluent-bit lsb_heka_cat; do
+for program in fluent-bit vector hindsight lsb_heka_cat; do
     command -v "$program" > /dev/null || echo "missing: $program (no package of Debian's)"
 done
 for package in jq miller:mlr goaccess lua5.1 luajit rsyslog:rsyslogd; do
@@ -26,8 +26,15 @@ export SYSLOG_NG_LIB
 work=$(mktemp -d)
 export work
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
-version() { command -v "$1" > /dev/null && printf '"%s": "%s",' "$1" "$("$@" 2>&1 | head -n 1 | tr -d '"\\')"; }
-VERSIONS="{$(version jq --version)$(version mlr --version)$(version goaccess --version)$(version rsyslogd -v)$(version luajit -v)$(version fluent-bit --version)\"heka\": \"$(heka-tail --version)\"}"
+# One line a program: what it says of its own version.
+version() { command -v "$1" > /dev/null && "$@" 2>&1 | grep -m 1 . | sed 's/ compiled with:$//' || true; }
+VERSIONS=$(
+    version heka-tail --version
+    for program in fluent-bit vector jq mlr goaccess zcat; do version $program --version; done
+    for program in rsyslogd lua5.1 luajit; do version $program -v; done
+    LD_LIBRARY_PATH=$SYSLOG_NG_LIB version "$SYSLOG_NG" --version
+    version awk -W version
+)
 export VERSIONS
 awk -v lines="$lines" -v seed=1 -f benches/generate.awk > "$work/access.log"
 heka-tail "$work/access.log" | heka-decode --lua nginx_access > "$work/day.hpb"

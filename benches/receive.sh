@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What one receiver of syslog takes: starts it, sends it LINES messages, waits until all has arrived, and ends it. The time of
 # the sender is not in the receiver's.
-#   receive.sh heka|rsyslog|fluent-bit|syslog-ng tcp|udp LINES OUT
+#   receive.sh heka|rsyslog|fluent-bit|vector|syslog-ng tcp|udp LINES OUT
 # Prints the CPU seconds, the elapsed seconds and the peak memory in KiB of the receiver. Needs $SENDER.
 set -euo pipefail
 program=$1 kind=$2 lines=$3 out=$PWD/$4
@@ -54,6 +54,14 @@ END
     Template {host} {ident} {message}
 END
     fluent-bit -c "$folder/conf" > /dev/null 2> "$folder/err" & ;;
+vector)
+    cat > "$folder/conf.yaml" <<END
+data_dir: $folder
+sources: { in: { type: syslog, mode: $kind, address: "127.0.0.1:$port", receive_buffer_bytes: 16777216 } }
+transforms: { text: { type: remap, inputs: [in], source: '.message = join!([.hostname, .appname, .message], " ")' } }
+sinks: { out: { type: file, inputs: [text], path: $out, encoding: { codec: text } } }
+END
+    vector -qq --config "$folder/conf.yaml" 2> "$folder/err" & ;;
 syslog-ng)
     root=${SYSLOG_NG%/sbin/syslog-ng}
     cat > "$folder/conf" <<END

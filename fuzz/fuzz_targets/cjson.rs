@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
                     if ok then pcall(cjson.encode, value) end\n\
                     return 0\n\
                 end\n";
-    let script = Script { name: "fuzz.lua".into(), code: code.into() };
+    let script = Script::new("fuzz.lua", code);
     let settings = ScriptArgs::default().settings_of(script, &Section::default(), Kind::Decoder);
     let mut sandbox = Sandbox::new(&settings).expect("the script loads");
     let mut message = Vec::new();

@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
          function process_message() return 0 end\n"
     );
     let settings = Settings {
-        script: Script { name: "fuzz.lua".into(), code },
+        script: Script::new("fuzz.lua", code),
         limits: Limits { memory: 4 << 20, instructions: 100_000, output: 1024 },
         config: Default::default(),
         modules: ModulePath::default(),

@@ -9,7 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
     let code = "require 'circular_buffer' require 'hyperloglog' require 'bloom_filter' require 'cuckoo_filter'\n\
                 data = circular_buffer.new(3, 2, 60, true) h = hyperloglog.new()\n\
                 function process_message() return 0 end\n";
-    let script = Script { name: "fuzz.lua".into(), code: code.into() };
+    let script = Script::new("fuzz.lua", code);
     let settings = ScriptArgs::default().settings_of(script, &Section::default(), Kind::Filter);
     let mut sandbox = Sandbox::new(&settings).expect("the script loads");
     // A file may hold any Lua, and is the user's own; loops without end are not looked for.
