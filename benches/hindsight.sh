@@ -6,7 +6,8 @@ set -euo pipefail
 job=$1 in=$PWD/$2 out=$PWD/$3
 modules=${LUASANDBOX_MODULES:-/usr/lib/luasandbox}
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+daemon=
+trap 'kill "$daemon" 2> /dev/null || true; rm -rf "$folder"' EXIT
 rm -f "$out"
 cd "$folder"
 mkdir -p load/{input,analysis,output} run/{input,analysis,output} output
@@ -40,8 +41,9 @@ $decoder
 END
 hindsight conf 6 > log 2>&1 & daemon=$!
 # At the end of the file its input detaches, and it waits for others.
-until grep -q 'input.file detaching' log; do
-    kill -0 "$daemon" 2> /dev/null || { cat log >&2; exit 1; }
+until grep -qs 'input.file detaching' log; do
+    # A plugin that can't be loaded doesn't end it.
+    if ! kill -0 "$daemon" 2> /dev/null || grep -Eqs '\[(err|error|crit|alert|panic)\]' log; then cat log >&2; exit 1; fi
     sleep 0.1
 done
 kill -INT "$daemon"

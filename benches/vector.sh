@@ -2,7 +2,7 @@
 # A peer: Vector reads a file to its end, does one job, and ends. vector.sh JOB IN OUT
 # Jobs: lines, nginx, select (status 404), class (a field more, in its own language), json, hec (to $HEC instead of OUT).
 # Set up for speed: it reads standard input, which ends, and a regular expression took it less time than its parser of nginx logs
-# with names of fields to change. Its file sink makes a system call for each record, whatever one sets.
+# with names of fields to change. Its file sink makes two writes and four futex calls for each record, whatever one sets.
 set -euo pipefail
 job=$1 in=$PWD/$2 out=$PWD/$3
 folder=$(mktemp -d)
