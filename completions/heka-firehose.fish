@@ -17,9 +17,9 @@ complete -c heka-firehose -l flush-interval -d 'Send records after that time, or
 complete -c heka-firehose -l spool-dir -d 'Directory where records lie until Firehose has taken them [default: heka/firehose/STREAM in STATE_DIRECTORY or ~/.local/state]' -r -F
 complete -c heka-firehose -l spool-max -d 'Stop reading while so much lies there' -r
 complete -c heka-firehose -l in-flight -d 'Requests at a time' -r
-complete -c heka-firehose -l drain -d 'At the end, give up after so long without success; the rest stays in the spool' -r
-complete -c heka-firehose -l backup -d 'Append messages that are too long for a record to this file, as a stream' -r -F
-complete -c heka-firehose -l checkpoint -d 'Commit the cursors of what is in the spool to this file, for a source that resumes from it' -r -F
+complete -c heka-firehose -l drain -d 'After a stop was asked for, go on so long at most with what was read' -r
+complete -c heka-firehose -l backup -d 'Append messages that are refused for what they are, or are too long, to this file, or to a file of the run\'s own in this directory, as a stream that can be sent later; also those that are given up by a limit that was set, or that nothing else keeps' -r -F
+complete -c heka-firehose -l checkpoint -d 'Commit the cursors of what is delivered to this file, for a source that resumes from it' -r -F
 complete -c heka-firehose -l stats -d 'End with one line of counters in JSON on stderr (SIGUSR1 prints it at any time)'
 complete -c heka-firehose -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c heka-firehose -s V -l version -d 'Print version'

@@ -23,7 +23,7 @@ _heka__hec() {
 
     case "${cmd}" in
         heka__hec)
-            opts="-v -h -V --max-message-size --url --token-file --endpoint --event --fields --index --host --source --sourcetype --health-check --ack --ack-interval --ack-timeout --max-batch-events --max-batch-bytes --batch-age --in-flight --max-in-flight-bytes --max-attempts --rotate-after --spool --spool-max --backup --checkpoint --gzip --timeout --ca --insecure --label --verbose --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --stats --help --version"
+            opts="-v -h -V --max-message-size --url --token-file --endpoint --event --fields --index --host --source --sourcetype --health-check --ack --ack-interval --ack-timeout --max-batch-events --max-batch-bytes --batch-age --in-flight --max-in-flight-bytes --max-attempts --retry-for --drain --backup --checkpoint --rotate-after --spool --spool-max --gzip --timeout --ca --insecure --cert --key --label --verbose --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -101,6 +101,22 @@ _heka__hec() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --retry-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backup)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --checkpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --rotate-after)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -113,19 +129,19 @@ _heka__hec() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --backup)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --checkpoint)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

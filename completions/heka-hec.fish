@@ -16,14 +16,18 @@ complete -c heka-hec -l max-batch-bytes -d 'Bytes in a request, before compressi
 complete -c heka-hec -l batch-age -d 'Send a batch that is not full after that time' -r
 complete -c heka-hec -l in-flight -d 'Requests at a time' -r
 complete -c heka-hec -l max-in-flight-bytes -d 'Stop reading while so many bytes of messages are sent or wait for their ack' -r
-complete -c heka-hec -l max-attempts -d 'Attempts for a batch; 0 is for ever [default: for ever if the source can read again, else 5]' -r
+complete -c heka-hec -l max-attempts -d 'Attempts for a batch, refusals and missing acks alike; 0 is any number [default: any number]' -r
+complete -c heka-hec -l retry-for -d 'How long a batch may fail, such as 30s, 5m or 2h; 0 is for ever [default: for ever where the source or a spool keeps the messages, else 5m]' -r
+complete -c heka-hec -l drain -d 'After a stop was asked for, go on so long at most with what was read' -r
+complete -c heka-hec -l backup -d 'Append messages that are refused for what they are, or are too long, to this file, or to a file of the run\'s own in this directory, as a stream that can be sent later; also those that are given up by a limit that was set, or that nothing else keeps' -r -F
+complete -c heka-hec -l checkpoint -d 'Commit the cursors of what is delivered to this file, for a source that resumes from it' -r -F
 complete -c heka-hec -l rotate-after -d 'Requests that a thread makes through one channel and its connections, before it takes new ones, to the next server if there are several; 0 is any number' -r
 complete -c heka-hec -l spool -d 'Keep batches in this directory until they are delivered: for inputs that can\'t be read again, and servers that are down for hours. What is there is sent first' -r -F
 complete -c heka-hec -l spool-max -d 'Stop reading while the spool has so many bytes' -r
-complete -c heka-hec -l backup -d 'Append messages that are given up to this file, or to a file of the run\'s own in this directory, as a stream that heka-hec can send later' -r -F
-complete -c heka-hec -l checkpoint -d 'Commit the cursors of what is delivered to this file, for a source that resumes from it' -r -F
 complete -c heka-hec -l timeout -d 'Time-out of a request; the server may need long to take a batch' -r
-complete -c heka-hec -l ca -d 'PEM file of the authorities that may have signed the server\'s certificate' -r -F
+complete -c heka-hec -l ca -d 'PEM file of the authorities that may have signed the server\'s certificate, or of that certificate itself' -r -F
+complete -c heka-hec -l cert -d 'PEM file of a certificate of our own, for servers that ask for one' -r -F
+complete -c heka-hec -l key -d 'PEM file of its key' -r -F
 complete -c heka-hec -l label -d 'What tells this run from others in what it says: heka-hec[LABEL]: …' -r
 complete -c heka-hec -l config -d 'A configuration variable of the script, with a TOML value (other text is taken as it stands)' -r
 complete -c heka-hec -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r

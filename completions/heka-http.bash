@@ -23,7 +23,7 @@ _heka__http() {
 
     case "${cmd}" in
         heka__http)
-            opts="-h -V --max-message-size --url --url-file --encoder --config-file --match --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --method --header --header-file --user --password-file --success --batch --batch-age --max-attempts --backup --checkpoint --gzip --timeout --ca --cert --key --insecure --stats --help --version"
+            opts="-h -V --max-message-size --url --url-file --encoder --config-file --match --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --method --header --header-file --user --password-file --success --success-if --batch --batch-age --in-flight --max-in-flight-bytes --max-attempts --retry-for --drain --backup --checkpoint --gzip --timeout --ca --insecure --cert --key --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -101,6 +101,10 @@ _heka__http() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --success-if)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --batch)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -109,7 +113,23 @@ _heka__http() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --in-flight)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-in-flight-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --max-attempts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drain)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

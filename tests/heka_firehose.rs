@@ -508,7 +508,11 @@ fn what_cannot_be_sent_stays_until_it_can() {
         bad &= records > 1;
         act
     });
-    refused(&aws.command(proxy.port, "/dev/null"), 1, "2 delivered, 3 sent again, 0 left in spool, 1 set aside");
+    refused(
+        &aws.command(proxy.port, "/dev/null"),
+        1,
+        "2 delivered, 3 sent again, 0 possible duplicates, 0 left in spool, 1 set aside",
+    );
     // One process at a time.
     std::fs::remove_file(aws.dir.path("spool/.lock")).unwrap();
     let mut first = aws.dir.start(&format!("sleep 60 | {}", aws.command(aws.port, "")));

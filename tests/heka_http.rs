@@ -146,7 +146,11 @@ fn a_server_that_is_busy_is_asked_again() {
     assert_eq!(run.code(), 0, "{}", run.stderr);
     let bodies: Vec<String> = requests.try_iter().map(|request| request.body).collect();
     assert_eq!(bodies, ["one\n", "one\n", "one\n", "two\n", "three\n"]);
-    assert!(run.stderr.contains("\"retries\":2") && run.stderr.contains("answers HTTP 503"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("\"events_sent_again\":2") && run.stderr.contains("answers HTTP 503"),
+        "{}",
+        run.stderr
+    );
     // The path may be a secret.
     assert!(!run.stderr.contains("secret"), "{}", run.stderr);
 }
@@ -159,7 +163,7 @@ fn what_is_refused_goes_to_the_backup_and_can_be_sent_later() {
     let run = work.sh(&format!("heka-tail app.log | heka-http --backup bad.hpb --url {url}"));
     assert_eq!(run.code(), 1);
     assert!(run.stderr.contains("answers HTTP 400: invalid_payload; the message went to the backup"), "{}", run.stderr);
-    assert!(run.stderr.contains("2 messages delivered, 1 not delivered"), "{}", run.stderr);
+    assert!(run.stderr.contains("2 delivered, 0 sent again, 0 possible duplicates, 1 dead-lettered"), "{}", run.stderr);
     let kept = messages(&work.read("bad.hpb"));
     assert_eq!(kept.len(), 1);
     assert_eq!(kept[0].payload.as_deref(), Some(&b"two"[..]));
@@ -170,11 +174,11 @@ fn what_is_refused_goes_to_the_backup_and_can_be_sent_later() {
     assert_eq!(requests.recv().unwrap().body, "two\n");
 
     // Of a batch only the bad one.
-    let (port, requests) = server(&["413", "200", "422", "200"]);
+    let (port, requests) = server(&["413", "200", "422", "422", "200"]);
     let run = work.sh(&format!("heka-tail app.log | heka-http --batch 3 --url http://127.0.0.1:{port}/"));
     assert_eq!(run.code(), 1, "{}", run.stderr);
     let bodies: Vec<String> = requests.try_iter().map(|request| request.body).collect();
-    assert_eq!(bodies, ["one\ntwo\nthree\n", "one\n", "two\n", "three\n"]);
+    assert_eq!(bodies, ["one\ntwo\nthree\n", "one\n", "two\nthree\n", "two\n", "three\n"]);
 }
 
 #[test]
@@ -183,14 +187,19 @@ fn a_server_that_takes_nothing_ends_the_run() {
     for (answer, words) in [("403 |no_service", "HTTP 403: no_service"), ("301", "it redirects"), ("404", "HTTP 404")] {
         let (port, requests) = server(Box::leak(Box::new([answer])));
         let run = work.sh(&format!("heka-tail app.log | heka-http --checkpoint c --url http://127.0.0.1:{port}/"));
-        run.fails(3, words);
+        run.fails_with(&["0 delivered, 0 sent again, 0 possible duplicates, 0 dead-lettered, ", words]);
+        assert_eq!(run.code(), 3);
         assert_eq!(requests.try_iter().count(), 1);
-        assert!(work.read("c").is_empty());
+        assert_eq!(work.read("c"), b"{\"streams\":{}}\n");
     }
     // Nobody listens: five attempts, then the messages are lost, and that is said.
     let run = work.sh("heka-tail app.log | heka-http --max-attempts 1 --url http://127.0.0.1:1/");
     assert_eq!(run.code(), 1);
-    assert!(run.stderr.contains("0 messages delivered, 3 not delivered"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("0 delivered, 0 sent again, 0 possible duplicates, 0 dead-lettered, 3 not delivered"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -212,7 +221,7 @@ fn the_source_resumes_behind_what_was_delivered() {
     let (busy, tried) = server(&["200", "503"]);
     work.append("app.log", "five\nsix\n");
     let mut run = work.start(&format!(
-        "heka-tail --checkpoint c --commit sink app.log | heka-http --checkpoint c --url http://127.0.0.1:{busy}/ 2> err"
+        "heka-tail --checkpoint c --commit sink app.log | heka-http --drain 1 --checkpoint c --url http://127.0.0.1:{busy}/ 2> err"
     ));
     eventually("a retry", || tried.try_iter().any(|request| request.body == "six\n"));
     run.signal("-TERM");
@@ -253,7 +262,9 @@ fn tls_is_verified() {
     let (mut server, port) = work.listen("--cert $DATA/cert.pem --key $DATA/key.pem", "got");
     let url = format!("https://127.0.0.1:{port}/services/collector/raw");
     let sink = format!("heka-http --header 'Authorization: Splunk s3cret' --url {url}");
-    work.sh(&format!("heka-tail app.log | {sink}")).fails(3, "--ca FILE names the authority");
+    let refused = work.sh(&format!("heka-tail app.log | {sink}"));
+    refused.fails_with(&["not delivered (their source has them)", "--ca FILE names the authority"]);
+    assert_eq!(refused.code(), 3);
     work.sh(&format!("heka-tail app.log | {sink} --ca $DATA/cert.pem")).ok();
     work.sh(&format!("heka-tail app.log | {sink} --insecure")).ok();
     eventually("six events", || messages(&work.read("got")).len() == 6);

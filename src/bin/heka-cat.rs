@@ -256,7 +256,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         matcher: matcher.transpose()?,
         last: args.last.map(|last| (last, VecDeque::new())),
         follow: args.follow,
-        checkpoint: args.checkpoint.as_deref().map(Checkpoint::load).transpose()?.map(pipeline::Committer::new),
+        checkpoint: args.checkpoint.as_deref().map(Checkpoint::open).transpose()?.map(pipeline::Committer::new),
         selected: 0,
     };
     let operands = pipeline::open_operands(&args.input.files, "messages")?;

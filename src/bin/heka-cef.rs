@@ -396,7 +396,7 @@ fn syslog(args: SyslogArgs) -> Result<Exit, Failure> {
         ident: args.ident,
         strip: args.strip,
         rfc5424: args.rfc5424,
-        checkpoint: args.checkpoint.as_deref().map(Checkpoint::load).transpose()?,
+        checkpoint: args.checkpoint.as_deref().map(Checkpoint::open).transpose()?,
         give_up_after: args.give_up_after,
     });
     let mut out = Output::text();

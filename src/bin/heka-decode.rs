@@ -66,10 +66,10 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<Exit, Failure> {
     let chain = chain(&args)?;
-    let on_failure = OnFailure::open(&args.on_failure)?;
+    let operands = pipeline::open_operands(&args.input.files, "messages")?;
+    let on_failure = OnFailure::open(&args.on_failure, &operands)?;
     let mut stage = DecodeStage::new(chain, args.jobs.map(|jobs| jobs.max(1).into()), on_failure)?;
     let mut out = Output::frames()?;
-    let operands = pipeline::open_operands(&args.input.files, "messages")?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut out, &mut stage)?;
     let rejected = args.strict && stage.failed() > 0;
     Ok(if rejected { ran.exit().max(Exit::Negative) } else { ran.exit() })

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use heka::message::Interpolation;
-use heka::pipeline::{
-    self, Checkpoint, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds, parse_size,
-};
+use heka::pipeline::{self, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds, parse_size};
+use heka::sink::args::KeepArgs;
 use heka::sink::firehose::{ClientOptions, Firehose, FirehoseOptions, Format, RecordOptions};
 
 const EXAMPLES: &str = "\
@@ -26,6 +25,9 @@ Examples:
 Records: gzip JSON documents as CloudWatch Logs subscriptions send them, one for each logGroup (the Type) and logStream
 (Fields[sender], or the Hostname). The text of an event is Fields[raw], or the Payload; its id is the Uuid, its timestamp
 the Timestamp in ms.
+
+Without a stop, too, the end waits no longer than --drain for a success. The environment's HTTP_PROXY, HTTPS_PROXY and
+NO_PROXY are obeyed.
 
 Exit status: 0 all delivered, 1 some records are left in the spool (the next run sends them) or messages were too long,
 2 wrong usage, 3 Firehose will not take anything, or another failure; what was read stays in the spool.";
@@ -99,17 +101,8 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 2)]
     in_flight: usize,
 
-    /// At the end, give up after so long without success; the rest stays in the spool
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
-    drain: Duration,
-
-    /// Append messages that are too long for a record to this file, as a stream
-    #[arg(long, value_name = "FILE")]
-    backup: Option<PathBuf>,
-
-    /// Commit the cursors of what is in the spool to this file, for a source that resumes from it
-    #[arg(long, value_name = "FILE")]
-    checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    keep: KeepArgs,
 
     #[command(flatten)]
     stats: StatsArgs,
@@ -144,6 +137,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         Failure::usage("--spool-dir is needed: there is neither STATE_DIRECTORY nor HOME in the environment")
     })?;
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
+    let kept = args.keep.open("firehose", &operands)?;
     let mut firehose = Firehose::new(FirehoseOptions {
         client: ClientOptions {
             stream: args.stream,
@@ -167,9 +161,9 @@ fn run(args: Args) -> Result<Exit, Failure> {
         spool_max: args.spool_max as u64,
         flush_interval: args.flush_interval,
         in_flight: args.in_flight,
-        drain: args.drain,
-        backup: args.backup,
-        checkpoint: args.checkpoint.as_deref().map(Checkpoint::load).transpose()?,
+        drain: args.keep.drain,
+        dead_letters: kept.dead_letters,
+        checkpoint: kept.checkpoint,
     })?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut Output::text(), &mut firehose)?;
     Ok(ran.exit().max(firehose.exit()))

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use heka::message::Interpolation;
-use heka::pipeline::{
-    self, Checkpoint, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds, parse_size,
-};
+use heka::pipeline::{self, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds, parse_size};
 use heka::sandbox::{Encoder, Kind, ScriptArgs, Section, prepare_process};
+use heka::sink::args::{DeliveryArgs, TlsArgs};
+use heka::sink::delivery::DeliveryOptions;
 use heka::sink::hec::{
     Client, ClientOptions, Endpoint, EventForm, EventOptions, IndexedFields, Sender, SenderOptions, await_health,
 };
@@ -34,6 +34,11 @@ Examples:
 Events: `time` is the Timestamp, `host` the Hostname, `source` the Logger, `sourcetype` the Type, unless options say
 otherwise; in their templates %{Fields[name]} and %{Hostname} stand for a message's values. The event is the Payload, or
 an object of the fields when there is none, or what --event says.
+
+Replies are judged by HEC's code, else by their status: what names an event takes that event out (--backup keeps it, once
+the server has taken another one), 413 halves the batch, 408, 425, 429 and 5xx are tried again; everything else, such as a
+wrong token, a redirect or a page of a proxy, leaves that server to the others, and ends the run when there is none. What
+was not delivered stays at its source or in the spool. The environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY are obeyed.
 
 Exit status: 0 all delivered (with --ack: acknowledged), 1 some events were not, 2 wrong usage, 3 the server will not
 take anything, or another failure.";
@@ -119,9 +124,8 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "12M", value_parser = parse_size)]
     max_in_flight_bytes: usize,
 
-    /// Attempts for a batch; 0 is for ever [default: for ever if the source can read again, else 5]
-    #[arg(long, value_name = "N")]
-    max_attempts: Option<u32>,
+    #[command(flatten)]
+    delivery: DeliveryArgs,
 
     /// Requests that a thread makes through one channel and its connections, before it takes new ones, to the next server if
     /// there are several; 0 is any number
@@ -137,15 +141,6 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_size)]
     spool_max: usize,
 
-    /// Append messages that are given up to this file, or to a file of the run's own in this directory, as a stream that
-    /// heka-hec can send later
-    #[arg(long, value_name = "FILE|DIR")]
-    backup: Option<PathBuf>,
-
-    /// Commit the cursors of what is delivered to this file, for a source that resumes from it
-    #[arg(long, value_name = "FILE")]
-    checkpoint: Option<PathBuf>,
-
     /// Compress requests
     #[arg(long)]
     gzip: bool,
@@ -154,13 +149,8 @@ struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
     timeout: Duration,
 
-    /// PEM file of the authorities that may have signed the server's certificate
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-
-    /// Don't verify the server's certificate
-    #[arg(long)]
-    insecure: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
 
     /// What tells this run from others in what it says: heka-hec[LABEL]: …
     #[arg(long, value_name = "LABEL")]
@@ -218,8 +208,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
             endpoint,
             gzip: args.gzip,
             timeout: args.timeout,
-            insecure: args.insecure,
-            ca: args.ca.clone(),
+            tls: args.tls.options(),
         };
         Client::new(options).map_err(Failure::usage)
     };
@@ -231,6 +220,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         await_health(&clients)?;
     }
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
+    let kept = args.delivery.open("hec", &operands)?;
     let (form, encoder) = match &args.event {
         Form::Plain(form) => (*form, None),
         Form::Script(script) => {
@@ -254,18 +244,22 @@ fn run(args: Args) -> Result<Exit, Failure> {
             max_batch_events: args.max_batch_events,
             max_batch_bytes: args.max_batch_bytes,
             batch_age: args.batch_age,
-            in_flight: args.in_flight,
-            max_in_flight_bytes: args.max_in_flight_bytes,
-            max_attempts: args.max_attempts,
-            ack: args.ack,
-            ack_interval: args.ack_interval,
-            ack_timeout: args.ack_timeout,
-            rotate_after: args.rotate_after,
-            verbose: args.verbose,
-            spool: args.spool,
-            spool_max: args.spool_max as u64,
-            backup: args.backup,
-            checkpoint: args.checkpoint.as_deref().map(Checkpoint::load).transpose()?,
+            delivery: DeliveryOptions {
+                name: "hec",
+                in_flight: args.in_flight,
+                max_in_flight_bytes: args.max_in_flight_bytes,
+                limits: args.delivery.limits(),
+                drain: args.delivery.drain,
+                ack: args.ack,
+                ack_interval: args.ack_interval,
+                ack_timeout: args.ack_timeout,
+                rotate_after: args.rotate_after,
+                verbose: args.verbose,
+                spool: args.spool,
+                spool_max: args.spool_max as u64,
+                dead_letters: kept.dead_letters,
+                checkpoint: kept.checkpoint,
+            },
         },
     )?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut Output::text(), &mut sender)?;

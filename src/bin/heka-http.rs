@@ -7,10 +7,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use clap::Parser;
 use heka::matcher::Matcher;
-use heka::pipeline::{self, Checkpoint, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds};
+use heka::pipeline::{self, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds, parse_size};
 use heka::sandbox::{Encoder, Kind, OutputSection, ScriptArgs, Section, prepare_process};
-use heka::sink::AgentOptions;
-use heka::sink::http::{HttpOptions, HttpSink};
+use heka::sink::args::{DeliveryArgs, TlsArgs};
+use heka::sink::delivery::DeliveryOptions;
+use heka::sink::http::{Condition, HttpSink, HttpSinkOptions, Target, TargetOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +26,10 @@ Examples:
     heka-http --config-file hekad.toml:HttpOutput alerts.hpb
 
 Replies 408, 425, 429 and 5xx, and servers that can't be reached, are tried again, later and later, or when Retry-After
-says. 401, 403, 404, 405, 407, 410 and redirects end the run; every other refusal is about one message: --backup keeps it.
+says, if that is later. 400, 409, 413 and 422 are about one message: --backup keeps it, once the server has taken another
+one. Everything else, and redirects, end the run; what was not delivered stays at its source. To an address that ends in
+/_bulk (Elasticsearch, OpenSearch), each item of the reply is judged by itself. The environment's HTTP_PROXY, HTTPS_PROXY
+and NO_PROXY are obeyed.
 
 Exit status: 0 all delivered, 1 some messages were not, 2 wrong usage, 3 the server will not take anything, the encoder was
 terminated, or another failure.";
@@ -84,6 +88,11 @@ struct Args {
     #[arg(long, value_name = "LIST", default_value = "200-299", value_parser = parse_statuses)]
     success: Statuses,
 
+    /// What a successful reply has to say: a text that is in it, or /POINTER=VALUE of its JSON (RFC 6901), such as
+    /// /errors=false
+    #[arg(long, value_name = "CONDITION", value_parser = Condition::parse)]
+    success_if: Option<Condition>,
+
     /// Messages in a request: their bodies one after the other
     #[arg(long, value_name = "N", default_value_t = 1)]
     batch: usize,
@@ -92,17 +101,16 @@ struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_seconds)]
     batch_age: Duration,
 
-    /// Attempts for a request; 0 is for ever [default: for ever with --checkpoint, else 5]
-    #[arg(long, value_name = "N")]
-    max_attempts: Option<u32>,
+    /// Requests at a time; messages of one stream keep their order
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    in_flight: usize,
 
-    /// Append messages that are given up to this file, as a stream that can be sent later
-    #[arg(long, value_name = "FILE")]
-    backup: Option<PathBuf>,
+    /// Stop reading while so many bytes of messages are under way
+    #[arg(long, value_name = "BYTES", default_value = "12M", value_parser = parse_size)]
+    max_in_flight_bytes: usize,
 
-    /// Commit the cursors of what is delivered to this file, for a source that resumes from it
-    #[arg(long, value_name = "FILE")]
-    checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    delivery: DeliveryArgs,
 
     /// Compress bodies
     #[arg(long)]
@@ -112,21 +120,8 @@ struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     timeout: Option<Duration>,
 
-    /// PEM file of the authorities that may have signed the server's certificate
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-
-    /// PEM file of our certificate, for servers that ask for one
-    #[arg(long, value_name = "FILE", requires = "key")]
-    cert: Option<PathBuf>,
-
-    /// PEM file of its key
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
-
-    /// Don't verify the server's certificate
-    #[arg(long)]
-    insecure: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
 
     #[command(flatten)]
     stats: StatsArgs,
@@ -180,26 +175,39 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let named = args.encoder.clone().or(encoder_section.filename.clone()).unwrap_or_else(|| PathBuf::from("payload"));
     let encoder = encoder(&args.script, &named, &encoder_section)?;
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
+    let kept = args.delivery.open("http", &operands)?;
+    let target = Target::new(TargetOptions {
+        url,
+        method: args.method.or(section.method).unwrap_or_else(|| "POST".into()),
+        headers,
+        gzip: args.gzip,
+        success: args.success.0,
+        success_if: args.success_if,
+        timeout: args.timeout.or(section.timeout).unwrap_or(Duration::from_secs(60)),
+        tls: args.tls.options(),
+    });
     let mut sink = HttpSink::new(
+        target.map_err(Failure::usage)?,
         encoder,
-        HttpOptions {
-            url,
-            method: args.method.or(section.method).unwrap_or_else(|| "POST".into()),
-            headers,
-            gzip: args.gzip,
-            success: args.success.0,
+        HttpSinkOptions {
             matcher,
-            batch: args.batch.max(1),
+            batch: args.batch,
             batch_age: args.batch_age,
-            max_attempts: args.max_attempts,
-            backup: args.backup,
-            checkpoint: args.checkpoint.as_deref().map(Checkpoint::load).transpose()?,
-            agent: AgentOptions {
-                timeout: args.timeout.or(section.timeout).unwrap_or(Duration::from_secs(60)),
-                insecure: args.insecure,
-                ca: args.ca,
-                identity: args.cert.zip(args.key),
-                name: concat!("heka-http/", env!("CARGO_PKG_VERSION")),
+            delivery: DeliveryOptions {
+                name: "http",
+                in_flight: args.in_flight,
+                max_in_flight_bytes: args.max_in_flight_bytes,
+                limits: args.delivery.limits(),
+                drain: args.delivery.drain,
+                ack: false,
+                ack_interval: Duration::ZERO,
+                ack_timeout: Duration::ZERO,
+                rotate_after: 0,
+                verbose: false,
+                spool: None,
+                spool_max: 0,
+                dead_letters: kept.dead_letters,
+                checkpoint: kept.checkpoint,
             },
         },
     )?;

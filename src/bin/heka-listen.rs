@@ -293,10 +293,10 @@ fn run(args: Args) -> Result<Exit, Failure> {
         listeners.reload_on_hangup(args.signers.clone())?;
         // Signals, and a reader of ours that goes away, end the service.
         let shown = service.clone();
-        std::thread::spawn(move || {
+        pipeline::spawn("signals", move || {
             wait_for_stop(&shown);
             let _ = stop.send(true);
-        });
+        })?;
         listeners.serve().await;
         Ok(())
     });

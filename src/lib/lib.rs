@@ -4,6 +4,7 @@
 //! - [`stream`]: how it flows. Framing, resynchronisation, signing, cursors.
 //! - [`matcher`]: the language that selects messages.
 //! - [`cef`]: ArcSight's Common Event Format.
+//! - [`net`]: connections to servers. Addresses, certificates, TLS, proxies.
 //! - [`control`]: control messages of a sandbox manager.
 //! - [`grammar`]: formats of log lines, native.
 //! - [`lpeg`]: parsing expression grammars.
@@ -18,6 +19,7 @@ pub mod grammar;
 pub mod lpeg;
 pub mod matcher;
 pub mod message;
+pub mod net;
 pub mod pipeline;
 pub mod sandbox;
 pub mod sink;

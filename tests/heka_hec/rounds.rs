@@ -101,7 +101,7 @@ impl Server {
                     let taken = self.take(channel, &events, true);
                     return answer(200, &taken);
                 }
-                11 if events.len() > 1 => return answer(400, "not JSON"),
+                11 => return answer(504, "<html>"),
                 _ => {}
             }
         }

@@ -3,17 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::ClientConfig;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use super::message::Action;
 use super::send::deliver;
+use crate::net::pem::SYSTEM_AUTHORITIES;
+use crate::net::tls::{TlsOptions, client_config_of};
 use crate::pipeline::{Failure, Output, read_secret, read_toml, report};
-use crate::sink::syslog::{SYSTEM_AUTHORITIES, authorities};
 use crate::stream::{Hash, Signer, put_frame};
 
 /// The environment variable of a key that no file has.
@@ -202,65 +199,15 @@ fn tls(section: Option<&toml::Value>, path: &Path) -> Result<TlsClient, Failure>
         (_, Some(3)) => &[&TLS12],
         _ => &[&TLS12, &TLS13],
     };
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(enabled)
-        .map_err(|error| wrong(error.to_string()))?;
-    let builder = if flag("insecure_skip_verify") == Some(true) {
+    let insecure = flag("insecure_skip_verify") == Some(true);
+    if insecure {
         report(&format!("{}: tls: whoever answers is believed (insecure_skip_verify)", path.display()));
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-    } else {
-        let file = text("root_cafile").unwrap_or(SYSTEM_AUTHORITIES);
-        builder.with_root_certificates(authorities(Path::new(file)).map_err(wrong)?)
+    }
+    let options = TlsOptions {
+        insecure,
+        ca: Some(text("root_cafile").unwrap_or(SYSTEM_AUTHORITIES).into()).filter(|_| !insecure),
+        identity: text("cert_file").zip(text("key_file")).map(|(certificate, key)| (certificate.into(), key.into())),
     };
-    let config = match (text("cert_file"), text("key_file")) {
-        (Some(certificate), Some(key)) => {
-            let chain = CertificateDer::pem_file_iter(certificate)
-                .and_then(Iterator::collect)
-                .map_err(|error| wrong(format!("{certificate}: {error}")))?;
-            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(format!("{key}: {error}")))?;
-            builder.with_client_auth_cert(chain, private).map_err(|error| wrong(format!("{certificate}: {error}")))?
-        }
-        _ => builder.with_no_client_auth(),
-    };
-    Ok(TlsClient { config: Arc::new(config), server_name: text("server_name").map(str::to_string) })
-}
-
-/// Takes every certificate, as insecure_skip_verify asks for; signatures are still looked at.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _chain: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    let config = client_config_of(&options, enabled).map_err(wrong)?;
+    Ok(TlsClient { config, server_name: text("server_name").map(str::to_string) })
 }

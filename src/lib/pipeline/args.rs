@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser};
 
+use super::thread::report_panics;
 use super::{Exit, Failure, report, set_program, summarize};
 use crate::grammar::date_time::{iso, unix_seconds};
 use crate::stream::DEFAULT_READ_MESSAGE;
@@ -91,13 +92,15 @@ fn main_with<A: Parser + CommandFactory>(
             return ExitCode::from(Exit::Usage as u8);
         }
     };
-    let exit = match run(args) {
-        Ok(exit) => exit,
-        Err(Failure::ClosedPipe) => Exit::Success,
-        Err(Failure::Message(exit, message)) => {
+    report_panics();
+    let exit = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(args))) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(Failure::ClosedPipe)) => Exit::Success,
+        Ok(Err(Failure::Message(exit, message))) => {
             report(&message);
             exit
         }
+        Err(_) => Exit::Failed,
     };
     summarize();
     ExitCode::from(exit as u8)

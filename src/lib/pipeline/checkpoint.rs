@@ -7,8 +7,7 @@
 //! Written whole to a temporary name, synced, renamed: a crash leaves the old one or the new one.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
+use super::durable::{remove_leftovers, write_whole};
+use super::lock::{Lock, target_of};
 use super::output::describe;
 use super::{Failure, Output};
 use crate::stream::{CursorRef, Frame};
@@ -39,6 +40,8 @@ pub struct Checkpoint {
     path: PathBuf,
     marks: BTreeMap<String, Mark>,
     changed: bool,
+    /// Of a file that is written, not only read.
+    lock: Option<Lock>,
 }
 
 impl Checkpoint {
@@ -54,7 +57,22 @@ impl Checkpoint {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(Failure::failed(format!("{}: {}", path.display(), describe(&error)))),
         };
-        Ok(Checkpoint { path: path.to_path_buf(), marks, changed: false })
+        Ok(Checkpoint { path: path.to_path_buf(), marks, changed: false, lock: None })
+    }
+
+    /// Loads a file to be written: no other process has it meanwhile, an older run can't put its older marks over newer
+    /// ones. It is written at once, so that a disk that refuses it is known before anything is delivered.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], and when another process uses the file or it can't be written.
+    pub fn open(path: &Path) -> Result<Checkpoint, Failure> {
+        let lock = Lock::beside(&target_of(path))?;
+        remove_leftovers(path);
+        let mut checkpoint = Checkpoint::load(path)?;
+        checkpoint.lock = Some(lock);
+        checkpoint.changed = true;
+        checkpoint.save()?;
+        Ok(checkpoint)
     }
 
     pub fn mark(&self, stream: &str) -> Option<&Mark> {
@@ -105,23 +123,6 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<String, Mark>> {
         marks.insert(stream.clone(), Mark { sequence: mark.get("sequence")?.as_u64()?, position });
     }
     Some(marks)
-}
-
-/// Temporary name, sync, rename, sync of the directory.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
 }
 
 /// How often a checkpoint is written while messages keep coming.

@@ -65,6 +65,33 @@ impl Operand {
     pub fn is_regular(&self) -> bool {
         self.size().is_some()
     }
+
+    /// Whether another program writes it: a pipe, or a socket.
+    pub fn is_piped(&self) -> bool {
+        use rustix::fs::FileType;
+        let kind = rustix::fs::fstat(self.fd()).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        matches!(kind, Ok(FileType::Fifo | FileType::Socket))
+    }
+}
+
+/// A file that is appended to must not be one that is read: it would grow without end.
+///
+/// # Errors
+/// Naming the option that the file came by.
+pub fn refuse_input_as_output(operands: &[Result<Operand, String>], path: &Path, option: &str) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(output) = std::fs::metadata(path) else { return Ok(()) };
+    let same = |operand: &Operand| {
+        let stat = rustix::fs::fstat(operand.fd());
+        output.is_file() && stat.is_ok_and(|stat| stat.st_dev == output.dev() && stat.st_ino == output.ino())
+    };
+    match operands.iter().flatten().find(|operand| same(operand)) {
+        Some(operand) => {
+            let words = format!("{option} {}: it is what is read ({})", path.display(), operand.name());
+            Err(Failure::usage(words))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether a descriptor is a socket.

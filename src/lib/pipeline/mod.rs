@@ -3,27 +3,33 @@
 mod args;
 mod checkpoint;
 mod config;
+mod durable;
 mod input;
+mod lock;
 mod output;
 mod progress;
 mod report;
 mod run;
 mod signals;
+mod thread;
 
 pub use args::{
     InputArgs, StatsArgs, main, main_with_single_dashes, parse_duration, parse_seconds, parse_size, parse_time,
 };
-pub use checkpoint::{COMMIT_EVERY, Checkpoint, Committer, Mark, write_whole};
+pub use checkpoint::{COMMIT_EVERY, Checkpoint, Committer, Mark};
 pub use config::{
     find_section, find_sections, hostname, load_keys, parse_toml, raise_file_limit, read_config, read_secret,
     read_secrets, read_text, read_toml,
 };
-pub use input::{Operand, is_socket, open_operands};
+pub use durable::{sync_directory, write_whole};
+pub use input::{Operand, is_socket, open_operands, refuse_input_as_output};
+pub use lock::{Lock, target_of};
 pub use output::{Output, describe, stdout_fd};
 pub use progress::Progress;
 pub use report::{Stats, report, report_gap, report_once, set_label, set_program, summarize};
 pub use run::{Flow, Ran, RunOptions, Stage, run};
 pub use signals::{Signals, WaitOn, Wake};
+pub use thread::{spawn, spawn_with_stack};
 
 /// How a program ends; the meanings hold for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

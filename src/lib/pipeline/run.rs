@@ -164,6 +164,21 @@ struct Reader<'c> {
 
 impl Reader<'_> {
     fn read(&mut self, operand: &Operand, last: bool, out: &mut Output, stage: &mut impl Stage) -> Result<Flow, End> {
+        // Ctrl-C stops whoever writes into a pipe; what it still writes is read.
+        let expect_end = |expected| Signals::get().into_iter().for_each(|signals| signals.expect_end(expected));
+        expect_end(matches!(operand, Operand::Stdin) && operand.is_piped());
+        let flow = self.read_to_end(operand, last, out, stage);
+        expect_end(false);
+        flow
+    }
+
+    fn read_to_end(
+        &mut self,
+        operand: &Operand,
+        last: bool,
+        out: &mut Output,
+        stage: &mut impl Stage,
+    ) -> Result<Flow, End> {
         self.deframer.restart();
         if self.options.offset > 0 {
             let from = rustix::fs::SeekFrom::Start(self.options.offset);

@@ -1,11 +1,14 @@
 //! Signals and waiting: one place where a program sleeps, and everything that wakes it.
 //!
 //! SIGINT and SIGTERM ask for an orderly stop, a second one ends at once. SIGUSR1 asks for the statistics.
+//!
+//! Ctrl-C sends SIGINT to every program of a pipe. Only the first of them has something to stop; the others go on until
+//! their input ends, so that nothing is lost between them: see [`Signals::expect_end`].
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
@@ -37,7 +40,14 @@ pub struct WaitOn<'a> {
 
 /// The process's signal state.
 pub struct Signals {
+    /// SIGTERM.
     stop: Arc<AtomicBool>,
+    /// SIGINT.
+    interrupt: Arc<AtomicBool>,
+    /// The input is a pipe that ends when its writer has stopped: an interrupt waits for that.
+    end_expected: AtomicBool,
+    /// When a stop was first noticed.
+    since: OnceLock<Instant>,
     statistics: Arc<AtomicBool>,
     /// Written to by the handlers, so that a signal between a check and a sleep isn't lost.
     wakeup: OwnedFd,
@@ -54,20 +64,40 @@ impl Signals {
         let flags = rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK;
         let (wakeup, writer) = rustix::pipe::pipe_with(flags)?;
         let stop = Arc::new(AtomicBool::new(false));
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let any = Arc::new(AtomicBool::new(false));
         let statistics = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
+        for (signal, flag) in [(SIGINT, &interrupt), (SIGTERM, &stop)] {
             // Looks at the flag before the next line sets it: so only a second signal ends the process.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
-            signal_hook::flag::register(signal, stop.clone())?;
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, any.clone())?;
+            signal_hook::flag::register(signal, any.clone())?;
+            signal_hook::flag::register(signal, flag.clone())?;
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
         }
         signal_hook::flag::register(SIGUSR1, statistics.clone())?;
         signal_hook::low_level::pipe::register(SIGUSR1, writer)?;
-        Ok(Signals { stop, statistics, wakeup })
+        let (end_expected, since) = (AtomicBool::new(false), OnceLock::new());
+        Ok(Signals { stop, interrupt, end_expected, since, statistics, wakeup })
     }
 
     pub fn stop_requested(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        let interrupted = || self.interrupt.load(Ordering::Relaxed) && !self.end_expected.load(Ordering::Relaxed);
+        let stop = self.stop.load(Ordering::Relaxed) || interrupted();
+        if stop {
+            self.since.get_or_init(Instant::now);
+        }
+        stop
+    }
+
+    /// Whether an interrupt is to wait for the end of the input, which its writer brings about.
+    pub fn expect_end(&self, expected: bool) {
+        self.end_expected.store(expected, Ordering::Relaxed);
+    }
+
+    /// When a stop was asked for, as far as this program has noticed.
+    pub fn stop_since() -> Option<Instant> {
+        let signals = Signals::get().filter(|signals| signals.stop_requested())?;
+        signals.since.get().copied()
     }
 
     /// The same of the one instance.

@@ -13,7 +13,7 @@ use super::runner::Runner;
 use super::state_file::{Cursors, StateFile};
 use super::{Settings, Terminated};
 use crate::matcher::Matcher;
-use crate::pipeline::{Failure, Flow, Output, Signals, Stage, Stats, report};
+use crate::pipeline::{Failure, Flow, Lock, Output, Signals, Stage, Stats, report, target_of};
 use crate::stream::{CursorRef, Frame, Frames, put_frame};
 
 /// How a filter is run.
@@ -61,6 +61,7 @@ pub struct FilterStage {
     until_look: u32,
     /// Injected frames wait here until the state is saved, at the end.
     held: Option<Vec<u8>>,
+    _lock: Option<Lock>,
 }
 
 impl FilterStage {
@@ -70,6 +71,8 @@ impl FilterStage {
         let mut runner = Runner::new(settings, options.ticker, options.profile as u64).map_err(Failure::usage)?;
         let mut ticker = Ticker::new(options.clock, options.ticker);
         let mut restored = Cursors::default();
+        // Another run with the same state would overwrite what this one counts.
+        let lock = options.preserve.as_deref().map(|path| Lock::beside(&target_of(path))).transpose()?;
         let state = match (&options.preserve, runner.sandbox()) {
             (Some(path), Some(sandbox)) => {
                 let (file, clock) = StateFile::open(path, sandbox)?;
@@ -90,6 +93,7 @@ impl FilterStage {
             changed: false,
             until_look: LOOK_EVERY,
             held: None,
+            _lock: lock,
             options,
         })
     }

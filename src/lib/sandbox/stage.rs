@@ -8,7 +8,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::budget::THREAD_STACK;
 use super::{Decoded, Decoder, Settings, Terminated, Usage};
-use crate::pipeline::{Exit, Failure, Flow, Output, Stage, Stats, report_once};
+use crate::pipeline::{
+    Exit, Failure, Flow, Operand, Output, Stage, Stats, refuse_input_as_output, report_once, spawn_with_stack,
+};
 use crate::stream::{Frame, Frames, put_frame, put_frame_from};
 
 /// Bytes of frames that a worker gets at a time.
@@ -46,12 +48,13 @@ impl OnFailure {
     }
 
     /// `drop`, `keep`, `stop` or `file=PATH`; the file is appended to.
-    pub fn open(text: &str) -> Result<OnFailure, Failure> {
+    pub fn open(text: &str, operands: &[Result<Operand, String>]) -> Result<OnFailure, Failure> {
         match text.split_once('=') {
             None if text == "drop" => Ok(OnFailure::Drop),
             None if text == "keep" => Ok(OnFailure::Keep),
             None if text == "stop" => Ok(OnFailure::Stop),
             Some(("file", path)) => {
+                refuse_input_as_output(operands, Path::new(path), "--on-failure file=")?;
                 let opened = File::options().create(true).append(true).open(Path::new(path));
                 opened.map(OnFailure::File).map_err(|error| Failure::failed(format!("{path}: {error}")))
             }
@@ -185,9 +188,9 @@ impl DecodeStage {
         let rejected = on_failure.rejected();
         let (decoder, pool) = match chain.split_at(pooled) {
             (_, []) if jobs == 1 => (Some(decoder), None),
-            (first, []) => (None, Some(Pool::new(first, jobs, rejected, false))),
+            (first, []) => (None, Some(Pool::new(first, jobs, rejected, false)?)),
             (first, rest) => {
-                (Some(Decoder::new(rest).map_err(Failure::usage)?), Some(Pool::new(first, jobs, rejected, true)))
+                (Some(Decoder::new(rest).map_err(Failure::usage)?), Some(Pool::new(first, jobs, rejected, true)?))
             }
         };
         let usage = Vec::new();
@@ -339,18 +342,17 @@ struct Pool {
 
 impl Pool {
     /// `parts`: note what was made of which frame.
-    fn new(chain: &[Settings], jobs: usize, rejected: Rejected, parts: bool) -> Pool {
+    fn new(chain: &[Settings], jobs: usize, rejected: Rejected, parts: bool) -> Result<Pool, Failure> {
         let worker = || {
             let (jobs, job_receiver) = channel();
             let (batch_sender, batches) = channel();
             let chain = chain.to_vec();
-            let thread = std::thread::Builder::new().stack_size(THREAD_STACK);
-            // As `std::thread::spawn` does.
-            thread.spawn(move || work(&chain, rejected, parts, &job_receiver, &batch_sender)).expect("a thread");
-            Worker { jobs, batches }
+            let run = move || work(&chain, rejected, parts, &job_receiver, &batch_sender);
+            spawn_with_stack("decoder", Some(THREAD_STACK), run)?;
+            Ok(Worker { jobs, batches })
         };
-        let workers = (0..jobs).map(|_| worker()).collect();
-        Pool { workers, job: Batch::default(), next: 0, pending: VecDeque::new(), spare: Vec::new() }
+        let workers = (0..jobs).map(|_| worker()).collect::<Result<_, Failure>>()?;
+        Ok(Pool { workers, job: Batch::default(), next: 0, pending: VecDeque::new(), spare: Vec::new() })
     }
 
     /// True when a job went off and results should be taken.

@@ -20,7 +20,7 @@ use serde_json::{Value as Json, json};
 
 use super::Sandbox;
 use super::clock::TickerState;
-use crate::pipeline::{Failure, Mark, describe, report_once, write_whole};
+use crate::pipeline::{Failure, Mark, describe, report, report_once, write_whole};
 use crate::stream::{CursorRef, Frame, put_frame, put_frame_like};
 
 /// The cursors of several streams.
@@ -114,6 +114,11 @@ impl StateFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((file, clock)),
             Err(error) => return Err(Failure::failed(format!("{shown}: {}", describe(&error)))),
         };
+        // A state that was written has at least its cursors.
+        if text.is_empty() {
+            report(&format!("{shown}: it is empty, the state begins anew"));
+            return Ok((file, clock));
+        }
         sandbox
             .restore_state(&shown.to_string(), &text)
             .map_err(|error| Failure::usage(format!("{error}; move the file away to start anew")))?;

@@ -7,14 +7,14 @@ use crate::stream::CursorRef;
 
 /// The newest cursor of each stream.
 #[derive(Clone, Debug, Default)]
-pub struct Marks(BTreeMap<String, Mark>);
+pub struct Marks(BTreeMap<Vec<u8>, Mark>);
 
 impl Marks {
     /// Notes a message's cursor; without allocating when the stream is known.
     pub fn note(&mut self, cursor: &CursorRef<'_>) {
-        let mark = match self.0.get_mut(std::str::from_utf8(cursor.stream).unwrap_or_default()) {
+        let mark = match self.0.get_mut(cursor.stream) {
             Some(mark) => mark,
-            None => self.0.entry(String::from_utf8_lossy(cursor.stream).into_owned()).or_default(),
+            None => self.0.entry(cursor.stream.to_vec()).or_default(),
         };
         mark.sequence = cursor.sequence;
         mark.position.clear();
@@ -25,14 +25,14 @@ impl Marks {
         self.0.is_empty()
     }
 
-    pub fn into_vec(self) -> Vec<(String, Mark)> {
+    pub fn into_vec(self) -> Vec<(Vec<u8>, Mark)> {
         self.0.into_iter().collect()
     }
 
     /// Everything up to them is delivered.
     pub fn commit(&self, checkpoint: &mut Checkpoint) {
         for (stream, mark) in &self.0 {
-            checkpoint.advance(&mark.cursor(stream.as_bytes()));
+            checkpoint.advance(&mark.cursor(stream));
         }
     }
 }

@@ -60,7 +60,7 @@ impl Directory {
         let manager = word(manager);
         let lock = lock_file(path, &manager).map_err(wrong)?;
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(Failure::failed(format!("{}: a manager {manager} is at work here", path.display())));
+            return Err(Failure::usage(format!("{}: a manager {manager} is at work here", path.display())));
         }
         let directory = Directory { path: path.to_path_buf(), manager, _lock: lock };
         directory.clean().map_err(wrong)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::crew::{Command, Crew, Reply, Rules};
-use crate::pipeline::Failure;
+use crate::pipeline::{Failure, spawn_with_stack};
 use crate::sandbox::budget::THREAD_STACK;
 use crate::stream::Frame;
 
@@ -28,20 +28,21 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub fn new(jobs: usize, rules: Rules) -> Pool {
+    /// # Errors
+    /// When no thread can be had.
+    pub fn new(jobs: usize, rules: Rules) -> Result<Pool, Failure> {
         let worker = || {
             let (commands, command_receiver) = channel();
             let (reply_sender, replies) = channel();
-            let thread = std::thread::Builder::new().stack_size(THREAD_STACK);
-            // As `std::thread::spawn` does.
-            thread.spawn(move || work(rules, &command_receiver, &reply_sender)).expect("a thread");
-            Worker { commands, replies }
+            let run = move || work(rules, &command_receiver, &reply_sender);
+            spawn_with_stack("filters", Some(THREAD_STACK), run)?;
+            Ok(Worker { commands, replies })
         };
         let (crew, workers) = match jobs {
             0 | 1 => (Some(Crew::new(rules)), Vec::new()),
-            _ => (None, (0..jobs).map(|_| worker()).collect()),
+            _ => (None, (0..jobs).map(|_| worker()).collect::<Result<_, Failure>>()?),
         };
-        Pool { crew, workers, job: Vec::new(), under_way: 0 }
+        Ok(Pool { crew, workers, job: Vec::new(), under_way: 0 })
     }
 
     /// How many crews there are.

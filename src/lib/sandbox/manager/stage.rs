@@ -125,7 +125,7 @@ impl ManagerStage {
             max_process_duration: options.max_process_duration,
         };
         let mut stage = ManagerStage {
-            pool: Pool::new(options.jobs, rules),
+            pool: Pool::new(options.jobs, rules)?,
             options,
             directory,
             authority,

@@ -8,9 +8,12 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::{DeliveryStreamStatus, Record};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-use crate::sink::agent::is_certificate_error;
+use crate::net::tls::lasting_fault;
+use crate::sink::answer::{FIREHOSE, Known, Meaning, judge};
 
 /// Records of a call.
 pub const MAX_RECORDS: usize = 500;
@@ -32,20 +35,14 @@ pub struct ClientOptions {
 /// Why a call did nothing.
 #[derive(Debug, PartialEq)]
 pub enum Refusal {
-    /// Not now.
-    Retry(String),
-    /// Perhaps with credentials that are read anew.
-    Expired(String),
-    /// Not in this form: too large, or one of the records is bad.
-    Split(String),
-    /// Never.
-    Fatal(String),
+    /// What the answer, or that there was none, means.
+    Answer(Meaning, String),
     /// There are no credentials. Once there were some, they may come again: a machine's are fetched anew now and then.
     NoCredentials(String),
 }
 
-/// What became of each record of a call, in order: its id is left out, an error told.
-pub type Results = Vec<Result<(), String>>;
+/// What became of each record of a call, in order: its id is left out, an error judged and told.
+pub type Results = Vec<Result<(), (Meaning, String)>>;
 
 /// What is known of the stream.
 #[derive(Debug, PartialEq)]
@@ -70,8 +67,15 @@ impl Client {
     /// # Errors
     /// A sentence for the user when there is no region.
     pub async fn new(options: ClientOptions) -> Result<Client, String> {
-        let http =
-            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        // HTTP_PROXY, HTTPS_PROXY and NO_PROXY, which the SDK looks at only if it is told to.
+        let http = aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
+            let mut connector = Connector::builder()
+                .proxy_config(ProxyConfig::from_env())
+                .tls_provider(Provider::Rustls(CryptoMode::Ring));
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+            connector.build()
+        });
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(CALL_TIMEOUT).build();
         // What fails is tried again by the sender, which knows of the others. The SDK's second attempt is for what it
@@ -125,7 +129,10 @@ impl Client {
                 status @ (DeliveryStreamStatus::Deleting
                 | DeliveryStreamStatus::DeletingFailed
                 | DeliveryStreamStatus::CreatingFailed),
-            ) => Err(Refusal::Fatal(format!("stream {}: it is {}", self.options.stream, status.as_str()))),
+            ) => Err(Refusal::Answer(
+                Meaning::Closed,
+                format!("stream {}: it is {}", self.options.stream, status.as_str()),
+            )),
             other => Ok(Status::Unknown(format!("the answer says {other:?}"))),
         }
     }
@@ -142,57 +149,50 @@ impl Client {
             .into_iter()
             .map(|entry| match (entry.record_id, entry.error_code) {
                 (Some(_), None) => Ok(()),
-                (_, code) => Err(format!(
-                    "{}: {}",
-                    code.unwrap_or_else(|| "no record id".into()),
-                    entry.error_message.unwrap_or_default()
-                )),
+                (_, code) => {
+                    let code = code.unwrap_or_else(|| "no record id".into());
+                    let reason = format!("{code}: {}", entry.error_message.unwrap_or_default());
+                    // A record's error comes in an answer of its own kind: without a name that is known it may pass.
+                    match judge(FIREHOSE, 200, Known { error: &code, ..Known::default() }) {
+                        Meaning::Refused => Err((Meaning::Refused, reason)),
+                        _ => Err((Meaning::Wait, reason)),
+                    }
+                }
             })
             .collect();
         // What isn't answered isn't delivered.
-        results.resize_with(count, || Err("the answer has nothing for it".into()));
+        results.resize_with(count, || Err((Meaning::Unclear, "the answer has nothing for it".into())));
         Ok(results)
     }
 
     fn refusal<E: ProvideErrorMetadata + std::error::Error + 'static>(&self, error: &SdkError<E>) -> Refusal {
         let text = first_line(error);
-        let status = error.raw_response().map(|response| response.status().as_u16());
         let code = error.code().unwrap_or_default();
         // The code may have a name space before it, or an address behind.
         let code = code.rsplit('#').next().unwrap_or_default().split(':').next().unwrap_or_default();
-        match (error, code, status) {
-            (SdkError::TimeoutError(_), ..) => Refusal::Retry(text),
-            (SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_), ..) if text.contains("credentials") => {
-                Refusal::NoCredentials(format!("no AWS credentials, by environment, --profile or instance: {text}"))
+        let meaning = match error {
+            SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) if text.contains("credentials") => {
+                let words = format!("no AWS credentials, by environment, --profile or instance: {text}");
+                return Refusal::NoCredentials(words);
             }
-            (SdkError::ConstructionFailure(_), ..) => Refusal::Fatal(text),
-            (SdkError::DispatchFailure(failure), ..) if failure.is_user() || is_certificate_error(&text) => {
-                Refusal::Fatal(text)
+            SdkError::ConstructionFailure(_) => Meaning::Closed,
+            SdkError::DispatchFailure(failure) if failure.is_user() => Meaning::Closed,
+            SdkError::DispatchFailure(_) => match lasting_fault(error) {
+                Some(fault) => return Refusal::Answer(Meaning::Closed, fault),
+                // Refused, cut, reset …
+                None => Meaning::Unclear,
+            },
+            SdkError::TimeoutError(_) => Meaning::Unclear,
+            _ => {
+                let status = error.raw_response().map_or(500, |response| response.status().as_u16());
+                judge(FIREHOSE, status, Known { error: code, ..Known::default() })
             }
-            // Refused, cut, reset …
-            (SdkError::DispatchFailure(_), ..) => Refusal::Retry(text),
-            (_, "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" | "InvalidSignatureException", _) => {
-                Refusal::Expired(text)
-            }
-            (
-                _,
-                "ThrottlingException"
-                | "Throttling"
-                | "LimitExceededException"
-                | "RequestLimitExceeded"
-                | "ProvisionedThroughputExceededException",
-                _,
-            ) => Refusal::Retry(text),
-            (_, "InvalidArgumentException" | "ValidationException" | "SerializationException", _)
-            | (_, _, Some(413)) => Refusal::Split(text),
-            (_, "ResourceNotFoundException", _) => {
-                let region = self.config.region().map(Region::as_ref).unwrap_or_default();
-                Refusal::Fatal(format!("stream {} is not in {region}: {text}", self.options.stream))
-            }
-            (_, _, Some(408 | 429 | 500..)) => Refusal::Retry(text),
-            (_, _, Some(200..400)) => Refusal::Retry(text),
-            _ => Refusal::Fatal(text),
+        };
+        if code == "ResourceNotFoundException" {
+            let region = self.config.region().map(Region::as_ref).unwrap_or_default();
+            return Refusal::Answer(meaning, format!("stream {} is not in {region}: {text}", self.options.stream));
         }
+        Refusal::Answer(meaning, text)
     }
 }
 

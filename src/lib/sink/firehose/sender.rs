@@ -7,9 +7,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::client::{Client, ClientOptions, MAX_BODY, MAX_RECORDS, Refusal, Results, Status};
-use crate::pipeline::{Failure, report, report_once};
+use crate::pipeline::{Failure, Signals, report, report_once};
+use crate::sink::answer::Meaning;
 use crate::sink::{Backoff, Spool};
 
+/// So many records may be refused before the stream has taken any.
+const MAX_HELD: usize = 20;
 /// How long a stream may take to be created.
 const CREATION: Duration = Duration::from_secs(60);
 const CREATION_LOOK: Duration = Duration::from_secs(2);
@@ -63,6 +66,7 @@ struct Closing {
 pub struct Counts {
     pub delivered: u64,
     pub sent_again: u64,
+    pub possible_duplicates: u64,
     pub set_aside: u64,
     pub calls: u64,
 }
@@ -110,11 +114,12 @@ impl Shared {
 
     /// Nothing more will be put into the spool; the sender ends when it is empty.
     pub fn close(&self, hurry: bool) {
+        let since = Signals::stop_since().filter(|_| hurry).unwrap_or_else(Instant::now);
         let mut state = self.lock();
         match &mut state.closing {
-            Some(closing) if hurry && !closing.hurry => *closing = Closing { since: Instant::now(), hurry },
+            Some(closing) if hurry && !closing.hurry => *closing = Closing { since, hurry },
             Some(_) => return,
-            None => state.closing = Some(Closing { since: Instant::now(), hurry }),
+            None => state.closing = Some(Closing { since, hurry }),
         }
         drop(state);
         self.work();
@@ -140,11 +145,9 @@ pub fn run(shared: &Arc<Shared>, options: SenderOptions) {
 }
 
 async fn send(shared: &Arc<Shared>, options: SenderOptions) -> Result<(), Failure> {
-    // What an earlier run left goes at once.
-    let mut flushing = shared.spool.waiting().0 > 0;
-    let client = Arc::new(Client::new(options.client).await.map_err(Failure::usage)?);
-    let owner = match options.owner {
-        Some(owner) => owner,
+    let client = Arc::new(Client::new(options.client.clone()).await.map_err(Failure::usage)?);
+    let owner = match &options.owner {
+        Some(owner) => owner.clone(),
         None => in_time(client.account()).await.unwrap_or_else(|reason| {
             report(&format!("the account's number is not known, records say {UNKNOWN_OWNER}: {reason} (see --owner)"));
             UNKNOWN_OWNER.into()
@@ -161,8 +164,27 @@ async fn send(shared: &Arc<Shared>, options: SenderOptions) -> Result<(), Failur
         most: MAX_RECORDS,
         renewed: false,
         accepted: false,
+        held: Vec::new(),
         success: Instant::now(),
     };
+    let sent = send_all(&mut sender, options).await;
+    let held = std::mem::take(&mut sender.held);
+    let refused = held.last().map(|(_, reason)| reason.clone());
+    held.into_iter().for_each(|(name, _)| shared.spool.give_back(name));
+    match refused {
+        Some(reason) if sent.is_ok() => Err(Failure::failed(refuses_all(&reason))),
+        _ => sent,
+    }
+}
+
+fn refuses_all(reason: &str) -> String {
+    format!("Firehose refused each record and took none, they stay in the spool: {reason}")
+}
+
+async fn send_all(sender: &mut Sender<'_>, options: SenderOptions) -> Result<(), Failure> {
+    let shared = sender.shared;
+    // What an earlier run left goes at once.
+    let mut flushing = shared.spool.waiting().0 > 0;
     let mut flushed = Instant::now();
     loop {
         let (waiting, bytes) = shared.spool.waiting();
@@ -219,7 +241,7 @@ async fn await_stream(shared: &Shared, client: &Client) -> Result<(), Failure> {
     let until = Instant::now() + CREATION;
     while Instant::now() < until && shared.lock().closing.is_none() {
         let status = in_time(async { Ok(client.status().await) }).await;
-        match status.unwrap_or_else(|reason| Err(Refusal::Retry(reason))) {
+        match status.unwrap_or_else(|reason| Err(Refusal::Answer(Meaning::Unclear, reason))) {
             Ok(Status::Active) => return Ok(()),
             Ok(Status::Creating) => {
                 report_once("looks at a stream that is being created", || "the stream is being created".into());
@@ -229,8 +251,10 @@ async fn await_stream(shared: &Shared, client: &Client) -> Result<(), Failure> {
                 report(&format!("whether the stream is active is not known: {reason}"));
                 return Ok(());
             }
-            Err(Refusal::Fatal(reason) | Refusal::NoCredentials(reason)) => return Err(Failure::failed(reason)),
-            Err(Refusal::Retry(reason) | Refusal::Expired(reason) | Refusal::Split(reason)) => {
+            Err(Refusal::Answer(Meaning::Closed, reason) | Refusal::NoCredentials(reason)) => {
+                return Err(Failure::failed(reason));
+            }
+            Err(Refusal::Answer(_, reason)) => {
                 report_once("calls that are made again", || reason);
                 return Ok(());
             }
@@ -258,6 +282,8 @@ struct Sender<'s> {
     success: Instant,
     /// Something was delivered.
     accepted: bool,
+    /// Records that were refused before anything was: the stream may be the wrong one.
+    held: Vec<(String, String)>,
 }
 
 impl Sender<'_> {
@@ -284,58 +310,34 @@ impl Sender<'_> {
     async fn settle(&mut self, names: Vec<String>, answer: Result<Results, Refusal>) -> Result<(), Failure> {
         self.shared.set(|state| state.counts.calls += 1);
         let reason = match answer {
-            Ok(results) => {
-                let mut reason = None;
-                let mut delivered = 0;
-                for (name, result) in names.into_iter().zip(results) {
-                    match result {
-                        Ok(()) => {
-                            self.shared.spool.remove(&name);
-                            delivered += 1;
-                        }
-                        Err(wrong) => {
-                            self.again(name);
-                            reason = Some(wrong);
-                        }
-                    }
-                }
-                self.shared.set(|state| state.counts.delivered += delivered);
-                if delivered > 0 {
-                    self.success = Instant::now();
-                    self.accepted = true;
-                    self.renewed = false;
-                    // It takes some: to wait longer and longer would be to send less than it takes.
-                    self.backoff = Backoff::default();
-                }
-                let Some(reason) = reason else {
-                    self.not_before = None;
-                    self.most = (self.most * 2).min(MAX_RECORDS);
-                    return Ok(());
-                };
-                reason
-            }
-            Err(Refusal::Split(reason)) if names.len() == 1 => {
-                self.shared.set(|state| state.counts.set_aside += 1);
-                names.iter().for_each(|name| self.shared.spool.set_aside(name, &reason));
-                return Ok(());
+            Ok(results) => match self.settle_records(names, results)? {
+                Some(reason) => reason,
+                None => return Ok(()),
+            },
+            Err(Refusal::Answer(Meaning::Refused | Meaning::TooLarge, reason)) if names.len() == 1 => {
+                return names.into_iter().try_for_each(|name| self.refuse(name, reason.clone()));
             }
             Err(refusal) => {
                 let count = names.len();
                 names.into_iter().for_each(|name| self.again(name));
                 match refusal {
-                    Refusal::Fatal(reason) => return Err(Failure::failed(reason)),
+                    Refusal::Answer(Meaning::Closed, reason) => return Err(Failure::failed(reason)),
                     Refusal::NoCredentials(reason) if !self.accepted => return Err(Failure::failed(reason)),
-                    Refusal::Split(_) => {
+                    Refusal::Answer(Meaning::Refused | Meaning::TooLarge, _) => {
                         self.most = count / 2;
                         return Ok(());
                     }
-                    Refusal::Expired(reason) if self.renewed => return Err(Failure::failed(reason)),
-                    Refusal::Expired(_) => {
+                    Refusal::Answer(Meaning::Expired, reason) if self.renewed => return Err(Failure::failed(reason)),
+                    Refusal::Answer(Meaning::Expired, _) => {
                         self.renewed = true;
                         self.client = Arc::new(self.client.renewed().await.map_err(Failure::failed)?);
                         return Ok(());
                     }
-                    Refusal::Retry(reason) | Refusal::NoCredentials(reason) => reason,
+                    Refusal::Answer(Meaning::Unclear, reason) => {
+                        self.shared.set(|state| state.counts.possible_duplicates += count as u64);
+                        reason
+                    }
+                    Refusal::Answer(_, reason) | Refusal::NoCredentials(reason) => reason,
                 }
             }
         };
@@ -344,6 +346,52 @@ impl Sender<'_> {
         });
         self.not_before = Some(Instant::now() + self.backoff.next(None));
         Ok(())
+    }
+
+    /// Each record has an answer of its own; says why some have to be sent again.
+    fn settle_records(&mut self, names: Vec<String>, results: Results) -> Result<Option<String>, Failure> {
+        let (mut again, mut delivered) = (None, 0);
+        let mut refused = Vec::new();
+        for (name, result) in names.into_iter().zip(results) {
+            match result {
+                Ok(()) => {
+                    self.shared.spool.remove(&name);
+                    delivered += 1;
+                }
+                Err((Meaning::Refused, reason)) => refused.push((name, reason)),
+                Err((_, reason)) => {
+                    self.again(name);
+                    again = Some(reason);
+                }
+            }
+        }
+        self.shared.set(|state| state.counts.delivered += delivered);
+        if delivered > 0 {
+            self.success = Instant::now();
+            self.accepted = true;
+            self.renewed = false;
+            // It takes some: to wait longer and longer would be to send less than it takes.
+            self.backoff = Backoff::default();
+            refused.append(&mut self.held);
+        }
+        refused.into_iter().try_for_each(|(name, reason)| self.refuse(name, reason))?;
+        if again.is_none() {
+            self.not_before = None;
+            self.most = (self.most * 2).min(MAX_RECORDS);
+        }
+        Ok(again)
+    }
+
+    /// A record is refused by itself: it is set aside, once the stream has taken others.
+    fn refuse(&mut self, name: String, reason: String) -> Result<(), Failure> {
+        if self.accepted {
+            self.shared.set(|state| state.counts.set_aside += 1);
+            self.shared.spool.set_aside(&name, &reason);
+            return Ok(());
+        }
+        let words = refuses_all(&reason);
+        self.held.push((name, reason));
+        if self.held.len() >= MAX_HELD { Err(Failure::failed(words)) } else { Ok(()) }
     }
 
     fn again(&self, name: String) {

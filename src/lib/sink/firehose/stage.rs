@@ -12,12 +12,12 @@ use super::record::{Events, Format, RecordMaker, RecordOptions};
 use super::sender::{self, Counts, SenderOptions, Shared};
 use crate::message::{Interpolation, MessageView, TextHeader, put_value_text};
 use crate::pipeline::{
-    COMMIT_EVERY, Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, describe, report, report_once,
+    COMMIT_EVERY, Checkpoint, Exit, Failure, Flow, Output, Signals, Stage, Stats, report, report_once, spawn,
 };
+use crate::sink::DeadLetters;
 use crate::sink::Spool;
-use crate::sink::dead_letter::DeadLetters;
+use crate::sink::delivery::save;
 use crate::sink::watermark::Watermark;
-use crate::sink::window::save;
 use crate::stream::Frame;
 
 /// So many groups are collected at a time.
@@ -27,8 +27,6 @@ const SURELY_SHORT: usize = 128 * 1024;
 /// How often the age of groups is looked at while messages keep coming.
 const LOOK_EVERY: u64 = 256;
 const SHORT_PAUSE: Duration = Duration::from_millis(5);
-/// A disk that is full is tried again so often.
-const DISK_PAUSE: Duration = Duration::from_secs(1);
 const FILE_PREFIX: &str = "firehose_event-";
 
 /// How messages become records, and where these go.
@@ -46,7 +44,7 @@ pub struct FirehoseOptions {
     pub flush_interval: Duration,
     pub in_flight: usize,
     pub drain: Duration,
-    pub backup: Option<PathBuf>,
+    pub dead_letters: DeadLetters,
     pub checkpoint: Option<Checkpoint>,
 }
 
@@ -89,9 +87,8 @@ pub struct Firehose {
 
 impl Firehose {
     /// # Errors
-    /// When the spool or the backup can't be used, or no thread can be started.
+    /// When the spool can't be used, or no thread can be started.
     pub fn new(options: FirehoseOptions) -> Result<Firehose, Failure> {
-        let dead_letters = DeadLetters::open(options.backup.as_deref(), "firehose")?;
         let shared = Arc::new(Shared::new(Spool::open(&options.spool_dir, FILE_PREFIX, "--spool-dir")?));
         let (full, closed) = sync_channel(1);
         let (safe, done) = channel();
@@ -105,13 +102,9 @@ impl Firehose {
         };
         let (for_records, for_sender) = (shared.clone(), shared.clone());
         let (record, spool_max) = (options.record, options.spool_max);
-        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let started = std::thread::Builder::new().name(name.into()).spawn(run);
-            started.map_err(|error| Failure::failed(format!("no thread could be started: {error}")))
-        };
         let threads = vec![
-            start("records", Box::new(move || make_records(&for_records, &closed, &safe, record, spool_max)))?,
-            start("firehose", Box::new(move || sender::run(&for_sender, sender)))?,
+            spawn("records", move || make_records(&for_records, &closed, &safe, record, spool_max))?,
+            spawn("firehose", move || sender::run(&for_sender, sender))?,
         ];
         Ok(Firehose {
             record,
@@ -131,26 +124,28 @@ impl Firehose {
             watermark: Watermark::default(),
             checkpoint: options.checkpoint,
             saved: Instant::now(),
-            dead_letters,
+            dead_letters: options.dead_letters,
             dead_lettered: 0,
         })
     }
 
     /// The status to exit with after a run without an error: 1 when something is left or was left out.
     pub fn exit(&self) -> Exit {
-        let left = !self.shared.spool.is_empty();
-        if left || self.dead_lettered + self.shared.counts().set_aside > 0 { Exit::Negative } else { Exit::Success }
+        let left = !self.shared.spool.is_empty() || self.shared.spool.set_aside_count() > 0;
+        if left || self.dead_lettered > 0 { Exit::Negative } else { Exit::Success }
     }
 
     /// One line for people, where there is more to say than that all is well.
     pub fn summary(&self) -> Option<String> {
-        let Counts { delivered, sent_again, set_aside, .. } = self.shared.counts();
-        let (left, dead) = (self.shared.spool.len(), self.dead_lettered);
-        let directory = self.shared.spool.directory().display();
-        (left as u64 + sent_again + set_aside + dead > 0).then(|| {
+        let Counts { delivered, sent_again, possible_duplicates, set_aside, .. } = self.shared.counts();
+        let (spool, dead) = (&self.shared.spool, self.dead_lettered);
+        (sent_again + set_aside + dead > 0 || spool.summary().is_some()).then(|| {
+            let (left, directory) = (spool.len(), spool.directory().display());
+            let before = (spool.set_aside_count() as u64).saturating_sub(set_aside);
+            let before = if before > 0 { format!(" ({before} more by earlier runs)") } else { String::new() };
             format!(
-                "records: {delivered} delivered, {sent_again} sent again, {left} left in {directory}, {set_aside} set \
-                 aside; {dead} messages dead-lettered"
+                "records: {delivered} delivered, {sent_again} sent again, {possible_duplicates} possible duplicates, \
+                 {left} left in {directory}, {set_aside} set aside{before}; {dead} messages dead-lettered"
             )
         })
     }
@@ -209,7 +204,6 @@ impl Firehose {
         }
         self.watermark.end();
         let mut waiting = Some(groups);
-        let mut drain_until = None;
         while let (Some(full), Some(groups)) = (&self.full, waiting.take()) {
             match full.try_send(groups) {
                 Ok(()) => break,
@@ -217,7 +211,7 @@ impl Firehose {
                 // It ends only after a failure.
                 Err(TrySendError::Disconnected(_)) => return Err(self.failure()),
             }
-            self.give_up_late(&mut drain_until)?;
+            self.give_up_late()?;
             self.commit()?;
             self.shared.pause(SHORT_PAUSE);
         }
@@ -225,9 +219,9 @@ impl Firehose {
     }
 
     /// While something is waited for: an error when the program was asked to stop long ago.
-    fn give_up_late(&mut self, drain_until: &mut Option<Instant>) -> Result<(), Failure> {
+    fn give_up_late(&mut self) -> Result<(), Failure> {
         self.print_if_asked();
-        if Signals::stop_asked() && *drain_until.get_or_insert_with(|| Instant::now() + self.drain) < Instant::now() {
+        if Signals::stop_since().is_some_and(|since| since.elapsed() > self.drain) {
             self.full = None;
             let words = "stopped before everything was in the spool";
             return Err(Failure::Message(Exit::Negative, words.into()));
@@ -292,13 +286,12 @@ impl Firehose {
         let keys: Vec<_> = self.groups.keys().cloned().collect();
         self.close(&keys)?;
         self.full = None;
-        let mut drain_until = None;
         loop {
             match self.done.try_recv() {
                 Ok(first) => self.watermark.safe(first, self.checkpoint.as_mut()),
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    self.give_up_late(&mut drain_until)?;
+                    self.give_up_late()?;
                     self.shared.pause(SHORT_PAUSE);
                 }
             }
@@ -358,17 +351,11 @@ fn make_records(
                 shared.pause(Duration::from_millis(50));
                 continue;
             }
-            match shared.spool.put(&records) {
-                Ok(()) => break,
-                Err(_) if shared.has_ended() => return,
-                Err(error) => {
-                    let directory = shared.spool.directory().display();
-                    report_once("times that the spool could not be written", || {
-                        format!("{directory}: {}; tried again until it can be written", describe(&error))
-                    });
-                    std::thread::sleep(DISK_PAUSE);
-                }
-            }
+            break;
+        }
+        let go_on = || if shared.has_ended() { Err(Failure::ClosedPipe) } else { Ok(()) };
+        if shared.spool.put_when_possible(&records, go_on).is_err() {
+            return;
         }
         for number in first {
             // Nobody receives after a failure.
@@ -382,8 +369,10 @@ impl Stage for Firehose {
     fn message(&mut self, frame: &Frame<'_>, _out: &mut Output) -> Result<Flow, Failure> {
         let group_len = self.make_key(&frame.view());
         self.messages += 1;
+        // A message that belongs to the backup is not read before it is there.
+        let fits = self.fits(frame, group_len)?;
         let number = self.watermark.message(frame.header().cursor());
-        if !self.fits(frame, group_len)? {
+        if !fits {
             return Ok(Flow::Continue);
         }
         if !self.groups.contains_key(&self.key) {
@@ -443,6 +432,7 @@ impl Stage for Firehose {
             .set("messages_dead_lettered", self.dead_lettered)
             .set("records_delivered", counts.delivered)
             .set("records_sent_again", counts.sent_again)
+            .set("possible_duplicates", counts.possible_duplicates)
             .set("records_set_aside", counts.set_aside)
             .set("records_in_spool", self.shared.spool.len() as u64)
             .set("bytes_in_spool", self.shared.spool.bytes())

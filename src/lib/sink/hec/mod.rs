@@ -1,19 +1,14 @@
 //! Splunk's HTTP Event Collector: messages as events, sent in batches, acknowledged by the indexer.
 //!
 //! Format and codes: Splunk's HEC documentation. The way of a message: [`event`] makes its JSON, [`Sender`] collects
-//! batches, threads deliver them (`delivery`, `acks`), each through a `session`; [`client`] talks HTTP and judges the
-//! replies.
+//! batches, [`super::delivery`] sees them delivered, each request through a [`Client`], which reads the replies.
 
-mod acks;
-mod batch;
-pub mod client;
-mod delivery;
+mod client;
 pub mod event;
 mod health;
 mod sender;
-mod session;
 
-pub use client::{Client, ClientOptions, Reply};
+pub use client::{Client, ClientOptions};
 pub use event::{Endpoint, EventForm, EventOptions, IndexedFields};
 pub use health::await_health;
 pub use sender::{Sender, SenderOptions};

@@ -6,5 +6,4 @@ mod stage;
 
 pub use names::{FACILITIES, PRIORITIES, facility_number, priority_number};
 pub use sender::Address;
-pub(crate) use sender::{SYSTEM_AUTHORITIES, authorities};
 pub use stage::{SyslogOptions, SyslogStage};

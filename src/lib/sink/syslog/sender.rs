@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::net::pem::SYSTEM_AUTHORITIES;
+use crate::net::tls::{TlsOptions, client_config};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is collected for a stream before it is written.
 const BLOCK: usize = 64 * 1024;
-/// Where Debian keeps the authorities that it trusts.
-pub(crate) const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Where systems listen, datagrams first.
 const LOCAL: [&str; 2] = ["/dev/log", "/var/run/syslog"];
 
@@ -40,12 +40,12 @@ pub enum Address {
 }
 
 impl Address {
-    /// Reads `unix:PATH`, `udp://HOST[:PORT]`, `tcp://…`, `tls://…`; the ports are 514, and 6514 for TLS. `authorities`
-    /// is a PEM file for TLS instead of the system's.
+    /// Reads `unix:PATH`, `udp://HOST[:PORT]`, `tcp://…`, `tls://…`; the ports are 514, and 6514 for TLS. `ca` is a
+    /// PEM file of authorities for TLS instead of the system's.
     ///
     /// # Errors
     /// A sentence for the user.
-    pub fn parse(text: &str, authorities: Option<&Path>) -> Result<Address, String> {
+    pub fn parse(text: &str, ca: Option<&Path>) -> Result<Address, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Address::Unix(path.into()));
         }
@@ -68,7 +68,10 @@ impl Address {
                 address: format!("{name}:{}", number(6514)?),
                 name: ServerName::try_from(name.trim_matches(['[', ']']).to_string())
                     .map_err(|error| format!("{name}: {error}"))?,
-                config: client_config(authorities.unwrap_or(Path::new(SYSTEM_AUTHORITIES)))?,
+                config: client_config(&TlsOptions {
+                    ca: Some(ca.unwrap_or(Path::new(SYSTEM_AUTHORITIES)).into()),
+                    ..TlsOptions::default()
+                })?,
             },
             _ => return Err(wrong()),
         })
@@ -106,28 +109,6 @@ impl Address {
             }
         }
     }
-}
-
-fn client_config(path: &Path) -> Result<Arc<ClientConfig>, String> {
-    let roots = authorities(path)?;
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("{}: {error}", path.display()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
-/// Authorities of a PEM file, at least one.
-pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, String> {
-    let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let certificates: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| explain(&error))?;
-    let mut roots = RootCertStore::empty();
-    if roots.add_parsable_certificates(certificates).0 == 0 {
-        return Err(explain(&"no certificate in PEM form"));
-    }
-    Ok(roots)
 }
 
 fn each_address<T>(text: &str, connect: impl Fn(std::net::SocketAddr) -> io::Result<T>) -> io::Result<T> {

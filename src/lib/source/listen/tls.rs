@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 
+use crate::net::pem;
 use crate::pipeline::Failure;
 
 /// PEM files.
@@ -55,8 +54,8 @@ impl Tls {
 
 fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, Failure> {
     let explain = |path: &Path, error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
-    let chain = certificates(&files.certificate)?;
-    let private = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| explain(&files.key, &error))?;
+    let chain = pem::certificates(&files.certificate).map_err(Failure::usage)?;
+    let private = pem::key(&files.key).map_err(Failure::usage)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -65,7 +64,7 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, Failure> {
         None => config.with_no_client_auth(),
         Some(path) => {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates(path)? {
+            for certificate in pem::certificates(path).map_err(Failure::usage)? {
                 roots.add(certificate).map_err(|error| explain(path, &error))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -78,13 +77,6 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, Failure> {
     // and what is not read yet of its last messages is lost.
     config.send_tls13_tickets = 0;
     Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let explain = |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
-    let all: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| explain(&error))?;
-    if all.is_empty() { Err(explain(&"no certificate in PEM form")) } else { Ok(all) }
 }
 
 /// The subject of the client's certificate, which has been verified (RFC 4514: `CN=…,O=…`).

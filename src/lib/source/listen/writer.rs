@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::pipeline::{Failure, Output, Stats};
+use crate::pipeline::{Failure, Output, Stats, spawn};
 
 /// Frames on their way to standard output.
 struct Submission {
@@ -61,8 +61,7 @@ impl Writer {
             }
             result
         };
-        let thread = std::thread::Builder::new().name("writer".into()).spawn(run);
-        let thread = thread.map_err(|error| Failure::failed(format!("no thread could be started: {error}")))?;
+        let thread = spawn("writer", run)?;
         let capacity = capacity.clamp(1, u32::MAX as usize >> 3);
         Ok((Writer { submissions, room: Arc::new(Semaphore::new(capacity)), capacity, counts }, thread))
     }

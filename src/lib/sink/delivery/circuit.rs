@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Backoff;
+use crate::sink::Backoff;
 
 /// Whether a server may be asked for something now. After a failure nobody may for a time that grows; then one request
 /// goes ahead, and only if it succeeds the others follow.

@@ -17,14 +17,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// After one more failure; what the server said wins.
+    /// After one more failure. A server may ask for more time, never for less: some say 0, or a date that has passed.
     pub fn next(&mut self, retry_after: Option<Duration>) -> Duration {
         let ceiling = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
         self.failures += 1;
-        match retry_after {
-            Some(told) => told.min(LONGEST_TOLD),
-            None => ceiling.mul_f64((random_u64() >> 11) as f64 / (1u64 << 53) as f64),
-        }
+        let own = ceiling.mul_f64((random_u64() >> 11) as f64 / (1u64 << 53) as f64);
+        retry_after.map_or(own, |told| told.min(LONGEST_TOLD).max(own))
     }
 }
 
@@ -58,7 +56,10 @@ mod tests {
             let ceiling = Duration::from_millis(250 << failures.min(10)).min(LONGEST);
             assert!(backoff.next(None) <= ceiling);
         }
-        assert_eq!(backoff.next(Some(Duration::from_secs(7))), Duration::from_secs(7));
+        assert!(backoff.next(Some(Duration::from_secs(37))) == Duration::from_secs(37));
         assert_eq!(backoff.next(Some(Duration::from_secs(7_000))), LONGEST_TOLD);
+        // A server that says 0 is not hammered.
+        let waits: Duration = (0..20).map(|_| backoff.next(Some(Duration::ZERO))).sum();
+        assert!(waits > Duration::from_secs(20), "{waits:?}");
     }
 }

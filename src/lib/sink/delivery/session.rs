@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::client::{Client, new_channel};
+use super::Server;
+use crate::message::uuid;
 
 /// What a sending thread sends through, and what is asked for the acks of what it sent.
-pub struct Session {
-    pub client: Client,
+pub struct Session<S> {
+    pub server: S,
     pub channel: String,
     /// Which of the servers it is.
     pub place: usize,
@@ -20,12 +21,23 @@ pub struct Session {
     ids: AtomicU64,
 }
 
-impl Session {
+/// How an ack id stands to the one before it on its channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdOrder {
+    Next,
+    /// The same again.
+    Same,
+    /// Counted from the beginning.
+    Anew,
+}
+
+impl<S: Server> Session<S> {
     /// A new channel to a server.
-    pub fn new(client: &Client, place: usize) -> Arc<Session> {
+    pub fn new(server: &S, place: usize) -> Arc<Session<S>> {
+        let channel = uuid::format(&uuid::new_v4());
         Arc::new(Session {
-            client: client.anew(),
-            channel: new_channel(),
+            server: server.anew(),
+            channel: channel.map_or_else(String::new, |text| String::from_utf8_lossy(&text).into_owned()),
             place,
             requests: AtomicU64::new(0),
             worn: AtomicBool::new(false),
@@ -47,9 +59,13 @@ impl Session {
         self.worn.load(Ordering::Relaxed)
     }
 
-    /// Takes note of an ack id. False when the server has begun to count anew.
-    pub fn goes_on(&self, id: u64) -> bool {
-        self.ids.swap(id.saturating_add(1), Ordering::Relaxed) <= id
+    /// Takes note of an ack id.
+    pub fn note(&self, id: u64) -> IdOrder {
+        match self.ids.swap(id.saturating_add(1), Ordering::Relaxed) {
+            next if next <= id => IdOrder::Next,
+            next if next == id.saturating_add(1) => IdOrder::Same,
+            _ => IdOrder::Anew,
+        }
     }
 
     /// Whether it has made so many requests (0: any number).

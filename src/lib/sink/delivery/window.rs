@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 
 use crate::pipeline::{Checkpoint, Failure, Mark};
-use crate::stream::CursorRef;
 
 /// Names a batch in its window; a later one has a greater ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +16,7 @@ struct Entry {
     /// Some of it was given up: nothing after it may be committed.
     lost: bool,
     /// The newest cursor of each stream.
-    marks: Vec<(String, Mark)>,
+    marks: Vec<(Vec<u8>, Mark)>,
     /// Where the batch lies until all of it is delivered.
     file: Option<String>,
 }
@@ -32,7 +31,7 @@ pub struct Window {
 
 impl Window {
     /// A new batch of one part.
-    pub fn open(&mut self, marks: Vec<(String, Mark)>) -> Ticket {
+    pub fn open(&mut self, marks: Vec<(Vec<u8>, Mark)>) -> Ticket {
         self.push(Entry { outstanding: 1, lost: false, marks, file: None })
     }
 
@@ -72,9 +71,7 @@ impl Window {
         while let Some(entry) = self.entries.front().filter(|entry| entry.outstanding == 0 && !entry.lost) {
             if let Some(checkpoint) = &mut checkpoint {
                 for (stream, mark) in &entry.marks {
-                    let cursor =
-                        CursorRef { stream: stream.as_bytes(), sequence: mark.sequence, position: &mark.position };
-                    checkpoint.advance(&cursor);
+                    checkpoint.advance(&mark.cursor(stream));
                 }
             }
             self.entries.pop_front();
@@ -91,7 +88,7 @@ impl Window {
         }
     }
 
-    /// Whether no part is under way any more.
+    /// Whether no part is under way any more, or held.
     pub fn is_idle(&self) -> bool {
         self.entries.iter().all(|entry| entry.outstanding == 0)
     }
@@ -111,7 +108,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut checkpoint = Checkpoint::load(&directory.path().join("c")).unwrap();
         let mut window = Window::default();
-        let mark = |sequence| vec![("s".to_string(), Mark { sequence, position: Vec::new() })];
+        let mark = |sequence| vec![(b"s".to_vec(), Mark { sequence, position: Vec::new() })];
         let tickets: Vec<Ticket> = (1..=4).map(|sequence| window.open(mark(sequence))).collect();
         let committed = |checkpoint: &Checkpoint| checkpoint.mark("s").map(|mark| mark.sequence);
 
