@@ -41,7 +41,7 @@ fuzz:
 		cargo +nightly fuzz run $$target -- -max_total_time=600 -max_len=400 -timeout=10 -rss_limit_mb=8000; \
 	done
 
-# Man pages and completions, from the argument definitions.
+# Man pages and completions, from the argument definitions; the table of answers, from the code.
 docs: build
 	mkdir -p man completions
 	set -e; for program in $(PROGRAMS); do \
@@ -50,6 +50,7 @@ docs: build
 		target/release/$$program --generate zsh > completions/_$$program; \
 		target/release/$$program --generate fish > completions/$$program.fish; \
 	done
+	HEKA_WRITE_DOCS=1 cargo test --test answers the_guide_has_the_table
 
 install: build
 	set -e; for program in $(PROGRAMS); do \

@@ -2,7 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod http;
 mod rounds;
 mod spool;
 
@@ -11,8 +10,8 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::http::{Incoming, listen};
 use common::{Workdir, eventually, field, messages, payloads};
-use http::{Incoming, listen};
 
 /// A HEC server that gives scripted answers and remembers what it was asked: (path, headers, body).
 struct Scripted {

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::common::http::{Incoming, listen};
 use crate::common::{Random, Workdir, payloads, setting};
-use crate::http::{Incoming, listen};
 
 /// A channel of the server: what waits there to be acknowledged, and after how many questions it will be (none: never).
 #[derive(Default)]

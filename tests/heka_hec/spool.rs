@@ -5,8 +5,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::common::http::{Incoming, listen};
 use crate::common::{Background, Random, Workdir, eventually, field, messages, payloads, setting};
-use crate::http::{Incoming, listen};
 
 /// A server that gets each request, and answers with more headers and a body; or closes the connection.
 fn serve(answer: impl FnMut(&Incoming) -> Option<(String, String)> + Send + 'static) -> u16 {

@@ -1,6 +1,7 @@
 //! Events that are sent together.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Ticket;
@@ -28,7 +29,8 @@ pub struct Batch {
 /// A batch on its way, or a part of one that was split.
 pub struct Part {
     pub ticket: Ticket,
-    pub frames: Vec<u8>,
+    /// Shared with what is known of it while it is being sent.
+    pub frames: Arc<Vec<u8>>,
     pub events: usize,
     /// Empty when it has to be made again.
     pub body: Vec<u8>,
@@ -49,7 +51,7 @@ impl Part {
         let Batch { frames, events, body, ends, query, lane, .. } = batch;
         Part {
             ticket,
-            frames,
+            frames: Arc::new(frames),
             events,
             body,
             ends,
@@ -76,7 +78,7 @@ impl Part {
         }
         let query = self.query.clone();
         Part {
-            frames,
+            frames: Arc::new(frames),
             events,
             body,
             ends,
@@ -87,6 +89,12 @@ impl Part {
             not_before: None,
             ..*self
         }
+    }
+
+    /// The same events without a body: what is known of a part while a thread sends it.
+    pub fn shadow(&self) -> Part {
+        let (body, ends, query) = (Vec::new(), Vec::new(), String::new());
+        Part { frames: self.frames.clone(), body, ends, query, ..*self }
     }
 
     /// Where an event's bytes are in the body.

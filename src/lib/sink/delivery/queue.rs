@@ -55,7 +55,7 @@ impl<S: Server, F: Form> Delivery<S, F> {
     /// Whether a thread is free for another batch.
     pub fn has_free_thread(&self) -> bool {
         let state = self.shared.lock();
-        state.sending + state.ready.len() < self.shared.in_flight
+        state.sending.len() + state.ready.len() < self.shared.in_flight
     }
 
     /// Hands a batch over; waits while too much is under way. When it returns, the batch is empty and has buffers for the
@@ -192,12 +192,11 @@ impl<S: Server, F: Form> Delivery<S, F> {
         self.shared.work.notify_all();
         while state.fatal.is_none() && !self.shared.is_done(&state) {
             self.check_stop("stopped before everything was delivered")?;
-            // The next run goes on with the spool; this one doesn't keep it for itself while no server is there.
-            if self.shared.spool.is_some() && !state.any_is_well() && state.alive.max(ended).elapsed() > self.drain {
-                return Err(Failure::Message(
-                    Exit::Negative,
-                    "no server took anything: the next run sends the spool".into(),
-                ));
+            // The next run goes on with the spool; this one doesn't keep it for itself while nothing of it can be sent.
+            let stuck = !state.any_is_well() || state.is_quiet();
+            if self.shared.spool.is_some() && stuck && state.alive.max(ended).elapsed() > self.drain {
+                let words = "nothing more of the spool could be sent: the next run goes on with it";
+                return Err(Failure::Message(Exit::Negative, words.into()));
             }
             state = self.shared.wait(state, &self.shared.room, LOOK);
             state.print_if_asked();
@@ -224,7 +223,7 @@ impl<S: Server, F: Form> Delivery<S, F> {
         // Requests that are on their way may still succeed; after a stop the time is used up.
         let stopped = Signals::stop_since().map(|since| since + self.drain);
         let until = (Instant::now() + FAILURE_GRACE).min(stopped.unwrap_or(Instant::now() + FAILURE_GRACE));
-        while state.sending > 0 && Instant::now() < until {
+        while !state.sending.is_empty() && Instant::now() < until {
             state = self.shared.wait(state, &self.shared.room, LOOK);
         }
         let words = match fatal {
@@ -233,10 +232,15 @@ impl<S: Server, F: Form> Delivery<S, F> {
         };
         let mut left: Vec<Part> = state.ready.drain(..).collect();
         left.extend(std::mem::take(&mut state.waiting).into_iter().map(|waiting| waiting.part));
+        // Whether they arrive nobody will know.
+        let sending = std::mem::take(&mut state.sending);
+        state.counts.possible_duplicates += sending.iter().map(|(_, part)| part.events as u64).sum::<u64>();
+        left.extend(sending.into_iter().map(|(_, part)| part));
         for held in std::mem::take(&mut state.held) {
-            let batch = Batch { frames: held.frames, events: held.events, ..Batch::default() };
+            let batch = Batch { events: held.events, ..Batch::default() };
+            let part = Part::new(held.ticket, batch, held.rereadable);
             // The server may be the wrong one: what something else keeps is no dead letter yet.
-            left.push(Part { attempts: held.attempts, ..Part::new(held.ticket, batch, held.rereadable) });
+            left.push(Part { attempts: held.attempts, frames: held.frames, ..part });
         }
         for batch in open.iter_mut().map(std::mem::take).filter(|batch| batch.events > 0) {
             let spooled =

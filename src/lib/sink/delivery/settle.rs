@@ -90,7 +90,9 @@ impl<S: Server, F: Form> Shared<S, F> {
         state.counts.delivered += part.events as u64;
         state.bytes -= part.frames.len().min(state.bytes);
         self.settled(state, part.ticket);
-        state.spare_frames.keep(part.frames, self.in_flight);
+        if let Ok(frames) = Arc::try_unwrap(part.frames) {
+            state.spare_frames.keep(frames, self.in_flight);
+        }
         state.spare_bodies.keep(part.body, self.in_flight);
     }
 

@@ -101,7 +101,7 @@ pub struct Counts {
 /// Events that the server refused before it had taken anything from us: they may be good, and the server bad.
 pub struct Held {
     pub ticket: Ticket,
-    pub frames: Vec<u8>,
+    pub frames: Arc<Vec<u8>>,
     pub events: usize,
     pub attempts: u32,
     pub rereadable: bool,
@@ -110,9 +110,8 @@ pub struct Held {
 
 pub struct State<S> {
     pub ready: VecDeque<Part>,
-    pub sending: usize,
-    /// Lanes of the parts that are being sent.
-    pub lanes: Vec<u64>,
+    /// What is being sent, each by a thread of that number.
+    pub sending: Vec<(usize, Part)>,
     pub waiting: Vec<Waiting<S>>,
     pub held: Vec<Held>,
     /// A server has taken something.
@@ -188,7 +187,7 @@ impl<S> State<S> {
 
     /// Whether nothing is ready, sent, or waits for its ack.
     pub fn is_quiet(&self) -> bool {
-        self.ready.is_empty() && self.sending == 0 && self.waiting.is_empty()
+        self.ready.is_empty() && self.sending.is_empty() && self.waiting.is_empty()
     }
 
     fn is_closed(&self, place: usize, now: Instant) -> bool {
@@ -219,8 +218,7 @@ impl<S: Server, F: Form> Shared<S, F> {
         };
         let state = State {
             ready: VecDeque::new(),
-            sending: 0,
-            lanes: Vec::new(),
+            sending: Vec::new(),
             waiting: Vec::new(),
             held: Vec::new(),
             taken: false,
@@ -243,7 +241,7 @@ impl<S: Server, F: Form> Shared<S, F> {
             work: Condvar::new(),
             room: Condvar::new(),
             servers,
-            spool: options.spool.map(|directory| Spool::open(&directory, prefix, "--spool")).transpose()?,
+            spool: options.spool.map(|directory| Spool::open_streams(&directory, prefix, "--spool")).transpose()?,
             form,
             in_flight: options.in_flight.max(1),
             max_in_flight_bytes: options.max_in_flight_bytes,
@@ -295,10 +293,12 @@ impl<S: Server, F: Form> Shared<S, F> {
                 report(&format!("{events} events, {bytes} bytes to {}: {reply}", session.server.name()));
             }
             let mut state = self.lock();
-            state.sending -= 1;
-            if let Some(lane) = part.lane {
-                state.lanes.retain(|busy| *busy != lane);
-            }
+            let Some(place) = state.sending.iter().position(|(thread, _)| *thread == number) else {
+                // The run has ended meanwhile, and what was known of the part with it.
+                return;
+            };
+            state.sending.swap_remove(place);
+            let place = session.place;
             state.counts.requests += 1;
             self.note_health(&mut state, place, &reply);
             self.settle(&mut state, part, reply, number, &session);
@@ -394,8 +394,7 @@ impl<S: Server, F: Form> Shared<S, F> {
                 if let Some(circuit) = state.circuits.get_mut(place) {
                     circuit.begin();
                 }
-                state.sending += 1;
-                state.lanes.extend(part.lane);
+                state.sending.push((number, part.shadow()));
                 return Some(Work::Send(part, place));
             }
             let parts = state.ready.iter().filter_map(|part| part.not_before);
@@ -417,7 +416,8 @@ impl<S: Server, F: Form> Shared<S, F> {
         }
         let overtakes = |place: usize, lane: u64| {
             let before = state.ready.iter().take(place).filter_map(|part| part.lane);
-            state.lanes.iter().copied().chain(before).any(|other| other == lane)
+            let sending = state.sending.iter().filter_map(|(_, part)| part.lane);
+            sending.chain(before).any(|other| other == lane)
         };
         let may_go = |place: usize, part: &Part| is_due(part) && part.lane.is_none_or(|lane| !overtakes(place, lane));
         state.ready.iter().enumerate().find(|(place, part)| may_go(*place, part)).map(|(place, _)| place)

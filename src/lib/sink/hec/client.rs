@@ -168,7 +168,8 @@ impl Server for Client {
         let words = received.words();
         match (received.code(), received.meaning()) {
             (Some(14), _) => Err(format!("{words}: drop --ack, or turn acknowledgement on for the token")),
-            (_, Meaning::Closed) => Err(words),
+            // JSON of another shape is no verdict on us.
+            (_, Meaning::Closed) if received.status != 200 || received.json.is_null() => Err(words),
             _ => Ok(Err(words)),
         }
     }

@@ -101,24 +101,24 @@ impl Sender {
     fn add(&mut self, frame: &Frame<'_>) -> Result<(), Failure> {
         let view = frame.view();
         let query = self.delivery.form().query(&view);
+        let mut submitted = Ok(());
         if self.open.events > 0 && query != self.open.query {
-            self.submit()?;
+            submitted = self.submit();
         }
         let before = self.open.body.len();
         self.delivery.form().put(&view, &mut self.open.body);
         // An event larger than the limit goes alone.
         if before > 0 && self.open.body.len() > self.max_batch_bytes {
             let event = self.open.body.split_off(before);
-            let submitted = self.submit();
-            // An error leaves the batch as it was, and this message for the next run.
-            submitted?;
+            submitted = submitted.and_then(|()| self.submit());
             self.open.body.extend_from_slice(&event);
         }
+        // After an error, too: what has been read is the run's to keep.
         self.open.query = query;
         self.open.frames.extend_from_slice(frame.raw());
         self.open.events += 1;
         self.since.get_or_insert_with(Instant::now);
-        Ok(())
+        submitted
     }
 }
 

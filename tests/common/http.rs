@@ -1,4 +1,4 @@
-//! What the servers of these tests have in common.
+//! Servers that answer as a test says.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
@@ -42,7 +42,12 @@ impl Incoming {
 
 /// Serves connections until `exchange` has nothing more for one; answers the port.
 pub fn listen(exchange: impl Fn(&TcpStream) -> Option<()> + Send + Sync + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listen_at(0, exchange)
+}
+
+/// The same at a port.
+pub fn listen_at(port: u16, exchange: impl Fn(&TcpStream) -> Option<()> + Send + Sync + 'static) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let exchange = Arc::new(exchange);
     std::thread::spawn(move || {
