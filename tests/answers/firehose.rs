@@ -63,7 +63,7 @@ impl Sink for Firehose {
     }
 }
 
-fn answers() -> Vec<Answer> {
+pub fn answers() -> Vec<Answer> {
     let headers = "Content-Type: application/x-amz-json-1.1\r\n".to_string();
     let mut answers = Vec::new();
     let mut named = |name: &str, status: u16| {

@@ -35,6 +35,15 @@ impl Incoming {
         self.head.lines().find_map(value).unwrap_or_default()
     }
 
+    /// Undoes a compression that a header tells.
+    pub fn decompress(&mut self) {
+        if self.header("content-encoding") == "gzip" {
+            let mut body = Vec::new();
+            flate2::read::GzDecoder::new(&self.body[..]).read_to_end(&mut body).unwrap();
+            self.body = body;
+        }
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -4,7 +4,7 @@
 //! HEKA_HEC_ROUNDS makes it longer than CI's; HEKA_SEED repeats a round: it is the first round's seed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -153,15 +153,9 @@ impl Server {
 }
 
 fn serve(mut stream: &TcpStream, server: &Mutex<Server>) -> Option<()> {
-    let request = Incoming::read(stream)?;
-    let text = match request.header("content-encoding").as_str() {
-        "gzip" => {
-            let mut text = String::new();
-            flate2::read::GzDecoder::new(&request.body[..]).read_to_string(&mut text).ok()?;
-            text
-        }
-        _ => request.text(),
-    };
+    let mut request = Incoming::read(stream)?;
+    request.decompress();
+    let text = request.text();
     let channel = request.header("x-splunk-request-channel");
     let mut locked = server.lock().unwrap();
     let deed = if request.path.contains("/collector/ack") {
