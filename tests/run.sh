@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 sh tests/need.sh cc=gcc make=make curl=curl lua5.1=lua5.1 xxd=xxd script=bsdutils setpriv=util-linux \
     nginx=nginx-light apache2=apache2 rsyslogd=rsyslog logger=bsdutils \
     logrotate=logrotate svlogd=runit multilog=daemontools zstd=zstd bzip2=bzip2 \
-    openssl=openssl haproxy=haproxy
+    openssl=openssl haproxy=haproxy tinyproxy=tinyproxy
 # The driver by which rsyslog speaks TLS.
 ls /usr/lib/*/rsyslog/lmnsd_ossl.so >/dev/null 2>&1 || sh tests/need.sh no-driver=rsyslog-openssl
 # LPeg in C is a library, and what ours is compared with.
