@@ -3,7 +3,7 @@ Small things with tables.
 
     table_to_fields(t, fields, parent, separator, max_depth)
         puts the values of nested tables into `fields`, under their keys joined by the separator ("." unless given); a
-        table at max_depth becomes its JSON text
+        table at max_depth becomes its JSON text; values that get one name are all kept, in order
     behead_array(place, array)    removes what is before that place
     sorted_keys(t)                an array of the keys, in order
 
@@ -18,18 +18,38 @@ local pairs, tostring, type = pairs, tostring, type
 
 local M = {}
 
+-- Two keys may give one name, { ["a.b"] = 1, a = { b = 2 } }: what is kept must not depend on the order of a walk.
+local function put(fields, name, value)
+    local known = fields[name]
+    if known == nil then
+        fields[name] = value
+        return
+    end
+    local values = type(known) == "table" and known or { known }
+    values[#values + 1] = value
+    for at = 1, #values do
+        -- The values of a field have one type.
+        if type(values[at]) ~= type(values[1]) or type(values[at]) == "boolean" then
+            for all = 1, #values do values[all] = tostring(values[all]) end
+            break
+        end
+    end
+    sort(values)
+    fields[name] = values
+end
+
 local function flatten(t, fields, parent, separator, max_depth, depth)
     for key, value in pairs(t) do
         local name = parent and parent .. separator .. tostring(key) or tostring(key)
         local kind = type(value)
         if kind == "table" then
             if max_depth and depth >= max_depth then
-                fields[name] = cjson.encode(value)
+                put(fields, name, cjson.encode(value))
             else
                 flatten(value, fields, name, separator, max_depth, depth + 1)
             end
         elseif kind ~= "userdata" then
-            fields[name] = value
+            put(fields, name, value)
         end
     end
 end

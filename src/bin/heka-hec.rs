@@ -133,7 +133,8 @@ struct Args {
     rotate_after: u64,
 
     /// Keep batches in this directory until they are delivered: for inputs that can't be read again, and servers that are
-    /// down for hours. What is there is sent first
+    /// down for hours. What is there is sent first; at the end of the input, what no server takes within --drain seconds is
+    /// left to the next run
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
 
