@@ -22,7 +22,7 @@ complete -c heka-hec -l drain -d 'After a stop was asked for, go on so long at m
 complete -c heka-hec -l backup -d 'Append messages that are refused for what they are, or are too long, to this file, or to a file of the run\'s own in this directory, as a stream that can be sent later; also those that are given up by a limit that was set, or that nothing else keeps' -r -F
 complete -c heka-hec -l checkpoint -d 'Commit the cursors of what is delivered to this file, for a source that resumes from it' -r -F
 complete -c heka-hec -l rotate-after -d 'Requests that a thread makes through one channel and its connections, before it takes new ones, to the next server if there are several; 0 is any number' -r
-complete -c heka-hec -l spool -d 'Keep batches in this directory until they are delivered: for inputs that can\'t be read again, and servers that are down for hours. What is there is sent first' -r -F
+complete -c heka-hec -l spool -d 'Keep batches in this directory until they are delivered: for inputs that can\'t be read again, and servers that are down for hours. What is there is sent first; at the end of the input, what no server takes within --drain seconds is left to the next run' -r -F
 complete -c heka-hec -l spool-max -d 'Stop reading while the spool has so many bytes' -r
 complete -c heka-hec -l timeout -d 'Time-out of a request; the server may need long to take a batch' -r
 complete -c heka-hec -l ca -d 'PEM file of the authorities that may have signed the server\'s certificate, or of that certificate itself' -r -F

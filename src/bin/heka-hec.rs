@@ -217,6 +217,9 @@ fn run(args: Args) -> Result<Exit, Failure> {
     if endpoint == Endpoint::Raw && !args.fields.is_empty() {
         return Err(Failure::usage("--fields: --endpoint raw has none"));
     }
+    if args.ack {
+        pipeline::return_large_buffers();
+    }
     if args.health_check {
         await_health(&clients)?;
     }

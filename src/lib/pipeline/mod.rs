@@ -6,6 +6,7 @@ mod config;
 mod durable;
 mod input;
 mod lock;
+mod memory;
 mod output;
 mod progress;
 mod report;
@@ -24,6 +25,7 @@ pub use config::{
 pub use durable::{sync_directory, write_whole};
 pub use input::{Operand, is_socket, open_operands, refuse_input_as_output};
 pub use lock::{Lock, target_of};
+pub use memory::return_large_buffers;
 pub use output::{Output, describe, stdout_fd};
 pub use progress::Progress;
 pub use report::{Stats, report, report_gap, report_once, set_label, set_program, summarize};

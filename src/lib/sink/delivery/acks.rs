@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::Part;
 use super::session::{IdOrder, Session};
-use super::state::{Shared, State};
+use super::state::{SPARE_BODIES, Shared, State};
 use super::{Form, Server};
 use crate::pipeline::{report, report_once};
 
@@ -53,7 +53,8 @@ impl<S: Server, F: Form> Shared<S, F> {
     /// The server has taken a batch.
     pub fn await_ack(&self, state: &mut State<S>, mut part: Part, thread: usize, session: &Arc<Session<S>>, id: u64) {
         // The body can be made again; only the messages are kept.
-        state.spare_bodies.keep(std::mem::take(&mut part.body), self.in_flight);
+        part.packed = None;
+        state.spare_bodies.keep(std::mem::take(&mut part.body), SPARE_BODIES);
         let order = session.note(id);
         if order != IdOrder::Next {
             // The server has forgotten what it took, or there is another one behind the address.

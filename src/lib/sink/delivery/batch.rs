@@ -34,6 +34,8 @@ pub struct Part {
     pub events: usize,
     /// Empty when it has to be made again.
     pub body: Vec<u8>,
+    /// The body as it is sent, where it is compressed.
+    pub packed: Option<Vec<u8>>,
     pub ends: Vec<usize>,
     pub query: String,
     pub lane: Option<u64>,
@@ -54,6 +56,7 @@ impl Part {
             frames: Arc::new(frames),
             events,
             body,
+            packed: None,
             ends,
             query,
             lane,
@@ -81,6 +84,7 @@ impl Part {
             frames: Arc::new(frames),
             events,
             body,
+            packed: None,
             ends,
             query,
             attempts: 0,
@@ -94,7 +98,12 @@ impl Part {
     /// The same events without a body: what is known of a part while a thread sends it.
     pub fn shadow(&self) -> Part {
         let (body, ends, query) = (Vec::new(), Vec::new(), String::new());
-        Part { frames: self.frames.clone(), body, ends, query, ..*self }
+        Part { frames: self.frames.clone(), body, packed: None, ends, query, ..*self }
+    }
+
+    /// What is sent.
+    pub fn sent(&self) -> &[u8] {
+        self.packed.as_deref().unwrap_or(&self.body)
     }
 
     /// Where an event's bytes are in the body.

@@ -95,7 +95,12 @@ pub trait Server: Clone + Send + Sync + 'static {
     /// Where it is, without secrets.
     fn name(&self) -> &str;
 
-    /// Sends a part. Its body is made; `channel` names what acks will be asked by.
+    /// Compresses a body, if bodies are sent so.
+    fn pack(&self, _body: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Sends a part, `packed` if it is there, else its body; `channel` names what acks will be asked by.
     fn send(&self, part: &Part, channel: &str) -> Reply;
 
     /// Which of these batches are safe. `Err`: this server never tells; `Ok(Err)`: it may tell later.

@@ -69,7 +69,7 @@ impl<S: Server, F: Form> Delivery<S, F> {
         }
         let mut state = self.shared.lock();
         let (size, body) = (batch.frames.len(), batch.body.len());
-        while state.fatal.is_none() && !self.has_room(&state, size) {
+        while state.fatal.is_none() && !self.has_room(&state, size, body) {
             self.check_stop("stopped while events were still to be delivered")?;
             if state.is_quiet() && !state.held.is_empty() && self.shared.spool.is_none() {
                 state.fatal = Some(self.shared.refuses_all(&state));
@@ -124,13 +124,15 @@ impl<S: Server, F: Form> Delivery<S, F> {
         }
     }
 
-    fn has_room(&self, state: &MutexGuard<'_, State<S>>, size: usize) -> bool {
+    fn has_room(&self, state: &MutexGuard<'_, State<S>>, size: usize, body: usize) -> bool {
         match &self.shared.spool {
             Some(spool) => spool.is_empty() || spool.bytes() + size as u64 <= self.spool_max,
             None => {
+                // Where messages are kept for their acks, the bodies beside them count, too.
+                let bodies = if self.shared.ack { state.body_bytes() + body } else { 0 };
                 // One waits for the next free thread; more would only take memory.
                 state.ready.len() < self.shared.in_flight.div_ceil(4)
-                    && (state.bytes == 0 || state.bytes + size <= self.shared.max_in_flight_bytes)
+                    && (state.bytes == 0 || state.bytes + size + bodies <= self.shared.max_in_flight_bytes)
             }
         }
     }
@@ -234,8 +236,8 @@ impl<S: Server, F: Form> Delivery<S, F> {
         left.extend(std::mem::take(&mut state.waiting).into_iter().map(|waiting| waiting.part));
         // Whether they arrive nobody will know.
         let sending = std::mem::take(&mut state.sending);
-        state.counts.possible_duplicates += sending.iter().map(|(_, part)| part.events as u64).sum::<u64>();
-        left.extend(sending.into_iter().map(|(_, part)| part));
+        state.counts.possible_duplicates += sending.iter().map(|(.., part)| part.events as u64).sum::<u64>();
+        left.extend(sending.into_iter().map(|(.., part)| part));
         for held in std::mem::take(&mut state.held) {
             let batch = Batch { events: held.events, ..Batch::default() };
             let part = Part::new(held.ticket, batch, held.rereadable);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::batch::Part;
 use super::session::Session;
-use super::state::{Held, Shared, State};
+use super::state::{Held, SPARE_BODIES, Shared, State};
 use super::{Form, Item, Reply, Server};
 use crate::pipeline::{Failure, report_once};
 use crate::stream::Frames;
@@ -93,7 +93,7 @@ impl<S: Server, F: Form> Shared<S, F> {
         if let Ok(frames) = Arc::try_unwrap(part.frames) {
             state.spare_frames.keep(frames, self.in_flight);
         }
-        state.spare_bodies.keep(part.body, self.in_flight);
+        state.spare_bodies.keep(part.body, SPARE_BODIES);
     }
 
     /// Each event has its own answer.

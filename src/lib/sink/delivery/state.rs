@@ -20,6 +20,8 @@ use crate::stream::Frames;
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
 /// How long events that nothing else keeps are tried, unless told otherwise.
 const DEFAULT_RETRY_FOR: Duration = Duration::from_secs(300);
+/// Buffers of bodies that are kept for batches to come.
+pub const SPARE_BODIES: usize = 2;
 /// A server that takes nothing from us is asked again so often, while there are others: it may be starting.
 const REOPEN: Duration = Duration::from_secs(60);
 
@@ -110,8 +112,8 @@ pub struct Held {
 
 pub struct State<S> {
     pub ready: VecDeque<Part>,
-    /// What is being sent, each by a thread of that number.
-    pub sending: Vec<(usize, Part)>,
+    /// What is being sent, each by a thread of that number, and how long its body is while there is one.
+    pub sending: Vec<(usize, usize, Part)>,
     pub waiting: Vec<Waiting<S>>,
     pub held: Vec<Held>,
     /// A server has taken something.
@@ -183,6 +185,12 @@ impl<S> State<S> {
             self.add_stats(&mut stats);
             stats.print();
         }
+    }
+
+    /// Bytes of bodies that are ready or being sent.
+    pub fn body_bytes(&self) -> usize {
+        let ready: usize = self.ready.iter().map(|part| part.body.len()).sum();
+        ready + self.sending.iter().map(|(_, body, _)| body).sum::<usize>()
     }
 
     /// Whether nothing is ready, sent, or waits for its ack.
@@ -282,18 +290,21 @@ impl<S: Server, F: Form> Shared<S, F> {
                 // A place comes from the list of servers.
                 (_, None) => return,
             };
-            if part.body.is_empty() {
-                part.body = self.make_body(&part.frames);
+            if part.packed.is_none() {
+                if part.body.is_empty() {
+                    part.body = self.make_body(&part.frames);
+                }
+                self.pack(&mut part, number, &session.server);
             }
             part.attempts = part.attempts.saturating_add(1);
             session.count();
             let reply = session.server.send(&part, &session.channel);
             if self.verbose {
-                let (events, bytes) = (part.events, part.body.len());
+                let (events, bytes) = (part.events, part.sent().len());
                 report(&format!("{events} events, {bytes} bytes to {}: {reply}", session.server.name()));
             }
             let mut state = self.lock();
-            let Some(place) = state.sending.iter().position(|(thread, _)| *thread == number) else {
+            let Some(place) = state.sending.iter().position(|(thread, ..)| *thread == number) else {
                 // The run has ended meanwhile, and what was known of the part with it.
                 return;
             };
@@ -307,6 +318,16 @@ impl<S: Server, F: Form> Shared<S, F> {
             current = Some(session);
             self.room.notify_all();
             self.work.notify_all();
+        }
+    }
+
+    /// Compresses a part's body. One that can be made again has no use beside it: the next batch is filled in its buffer.
+    fn pack(&self, part: &mut Part, number: usize, server: &S) {
+        part.packed = server.pack(&part.body);
+        if part.packed.is_some() && part.ends.is_empty() {
+            let mut state = self.lock();
+            state.spare_bodies.keep(std::mem::take(&mut part.body), SPARE_BODIES);
+            state.sending.iter_mut().filter(|(thread, ..)| *thread == number).for_each(|(_, body, _)| *body = 0);
         }
     }
 
@@ -394,7 +415,7 @@ impl<S: Server, F: Form> Shared<S, F> {
                 if let Some(circuit) = state.circuits.get_mut(place) {
                     circuit.begin();
                 }
-                state.sending.push((number, part.shadow()));
+                state.sending.push((number, part.body.len(), part.shadow()));
                 return Some(Work::Send(part, place));
             }
             let parts = state.ready.iter().filter_map(|part| part.not_before);
@@ -416,7 +437,7 @@ impl<S: Server, F: Form> Shared<S, F> {
         }
         let overtakes = |place: usize, lane: u64| {
             let before = state.ready.iter().take(place).filter_map(|part| part.lane);
-            let sending = state.sending.iter().filter_map(|(_, part)| part.lane);
+            let sending = state.sending.iter().filter_map(|(.., part)| part.lane);
             sending.chain(before).any(|other| other == lane)
         };
         let may_go = |place: usize, part: &Part| is_due(part) && part.lane.is_none_or(|lane| !overtakes(place, lane));

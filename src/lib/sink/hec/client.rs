@@ -117,6 +117,10 @@ impl Server for Client {
         &self.name
     }
 
+    fn pack(&self, body: &[u8]) -> Option<Vec<u8>> {
+        self.options.gzip.then(|| gzip(body))
+    }
+
     fn send(&self, part: &Part, channel: &str) -> Reply {
         let (path, content_type) = match self.options.endpoint {
             Endpoint::Event => ("event", "application/json"),
@@ -129,13 +133,10 @@ impl Server for Client {
             .header("Authorization", format!("Splunk {}", self.options.token))
             .header("X-Splunk-Request-Channel", channel)
             .header("Content-Type", content_type);
-        let sent = if self.options.gzip {
+        if part.packed.is_some() {
             request = request.header("Content-Encoding", "gzip");
-            request.send(&gzip(&part.body)[..])
-        } else {
-            request.send(&part.body)
-        };
-        let received = sent.map_err(|error| no_answer(&self.name, &error, part.events));
+        }
+        let received = request.send(part.sent()).map_err(|error| no_answer(&self.name, &error, part.events));
         match received.and_then(|response| self.read(response, part.events)) {
             Ok(received) => received.reply(part.events),
             Err(reply) => reply,

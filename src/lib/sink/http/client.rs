@@ -181,20 +181,20 @@ impl Server for Target {
         self.url.origin()
     }
 
+    fn pack(&self, body: &[u8]) -> Option<Vec<u8>> {
+        self.options.gzip.then(|| gzip(body))
+    }
+
     fn send(&self, part: &Part, _channel: &str) -> Reply {
         let method = self.options.method.as_str();
         let mut request = ureq::http::Request::builder().method(method).uri(self.url.as_str());
         for (name, value) in &self.options.headers {
             request = request.header(name, value);
         }
-        let compressed;
-        let mut sent = &part.body[..];
-        if self.options.gzip {
+        if part.packed.is_some() {
             request = request.header("Content-Encoding", "gzip");
-            compressed = gzip(sent);
-            sent = &compressed;
         }
-        let request = match request.body(sent) {
+        let request = match request.body(part.sent()) {
             Ok(request) => request,
             Err(error) => return Reply::Closed { reason: format!("{}: {error}", self.name()) },
         };
