@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Background, Workdir, eventually, field, free_port, have, messages, payloads, setting};
+use common::{Background, Workdir, eventually, field, frames, free_port, have, messages, payloads, setting};
 use heka::message::schema::Message;
-use heka::stream::{Hash, Signer, put_frame};
+use heka::stream::{CursorRef, Frame, Hash, Signer, put_frame, put_frame_like};
 use serde_json::Value as Json;
 
 /// A listener that writes to the file `out`.
@@ -776,4 +776,33 @@ fn ipv6_and_ipv4_side_by_side() {
     TcpStream::connect(("127.0.0.1", port)).unwrap().write_all(b"<13>four\n").unwrap();
     let senders: Vec<_> = listen.wait(2).iter().map(|message| field(message, "sender").unwrap()).collect();
     assert_eq!(senders, ["::1 ipv6", "127.0.0.1 ipv4"]);
+}
+
+/// What comes from the network speaks for no file of this machine.
+#[test]
+fn cursors_from_the_network_reach_no_checkpoint_and_no_state() {
+    let dir = Workdir::new();
+    dir.write("app.log", "one\ntwo\nthree\n");
+    // Another host follows a file of the same name, and is further; and a forger names a place that is never reached.
+    dir.sh("mkdir other; seq 1 100 > other/app.log; heka-tail app.log > ours.hpb").ok();
+    let cursor = |sequence: u64| {
+        let theirs = frames(&dir.read("ours.hpb")).0;
+        let frame = Frame::parse(&theirs[0]).unwrap();
+        let known = frame.header().cursor().unwrap();
+        let mut out = Vec::new();
+        put_frame_like(&mut out, &frame, Some(CursorRef { sequence, ..known }));
+        out
+    };
+    let sent = [cursor(1 << 63), cursor(8), cursor(u64::MAX)].concat();
+    let listen = Listen::start(dir, "--tcp heka@0 --udp heka@0", 2);
+    listen.send(1, &sent);
+    listen.send_udp(0, &sent);
+    listen.wait(6);
+    let (_, _, dir) = listen.stop();
+    let (found, _) = frames(&dir.read("out"));
+    assert!(found.iter().all(|raw| !Frame::parse(raw).unwrap().header().has_cursor()));
+    assert_eq!(payloads(&dir.read("out")), ["one"; 6]);
+    // The checkpoint of the pipe that they join is that of the file here.
+    dir.sh("cat out ours.hpb | heka-cat --checkpoint ck > /dev/null").ok();
+    assert!(String::from_utf8(dir.read("ck")).unwrap().contains("\"sequence\":14"));
 }

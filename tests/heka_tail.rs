@@ -243,3 +243,73 @@ fn a_checkpoint_near_the_beginning_of_a_file_is_resumed() {
     dir.sh("gzip -k app.log && mv app.log.gz app.log").ok();
     assert_eq!(dir.sh(&format!("{tail} | heka-cat --format payload")).ok().text(), "two\nthree\n");
 }
+
+#[test]
+fn a_position_that_cannot_be_read_is_told() {
+    let dir = Workdir::new();
+    dir.write("app.log", "one\ntwo\nthree\n");
+    let tail = "heka-tail --checkpoint c --commit sink app.log";
+    dir.sh(&format!("{tail} | heka-cat --checkpoint c > /dev/null")).ok();
+    let good = String::from_utf8(dir.read("c")).unwrap();
+    let position = good.split("\"position\":\"").nth(1).unwrap().split('"').next().unwrap().to_string();
+    for damaged in [
+        "",
+        "AAAA",
+        "/////////////w==",
+        &position[..8],
+        &format!("{}AAAAAAAA", &position[..position.len() / 4 * 4 - 4]),
+    ] {
+        dir.write("c", good.replace(&position, damaged));
+        let ran = dir.sh(&format!("{tail} | heka-cat -c"));
+        assert!(
+            ran.stderr.contains("heka-tail: c: where ") && ran.stderr.contains("app.log resumes can't be read"),
+            "{damaged}: {}",
+            ran.stderr
+        );
+        assert_eq!((ran.code(), ran.text()), (3, "0\n"), "{damaged}");
+    }
+    for wrong in [
+        good.replace("{\"streams\"", "{\"version\":99,\"streams\""),
+        good.replace("\"sequence\":14", "\"sequence\":-14"),
+        good.replace(&position, "not base64!"),
+        "{}".into(),
+        good[..good.len() / 2].into(),
+    ] {
+        dir.write("c", &wrong);
+        let ran = dir.sh(&format!("{tail} | heka-cat -c"));
+        assert!(
+            ran.code() == 3 && ran.stderr.contains("not a checkpoint file, or one of a later version"),
+            "{wrong}: {}",
+            ran.stderr
+        );
+        assert_eq!(dir.read("c"), wrong.as_bytes(), "it was written over");
+    }
+    // Two runs that write one file: the second is refused.
+    let first = dir.start("heka-tail -f --checkpoint own app.log | cat > /dev/null");
+    eventually("it is locked", || dir.path(".own.lock").exists() && dir.path("own").exists());
+    dir.sh("heka-tail --checkpoint own app.log | cat > /dev/null").fails(2, "own: another process uses it");
+    drop(first);
+}
+
+#[test]
+fn a_fifo_that_nobody_writes_hears_a_stop() {
+    let dir = Workdir::new();
+    dir.sh("mkfifo fifo; printf '1\\n2\\n' > lines; heka-tail lines > two.hpb").ok();
+    for (reader, input) in [
+        ("heka-tail fifo", "lines"),
+        ("heka-cat fifo", "two.hpb"),
+        ("heka-match TRUE fifo", "two.hpb"),
+        ("heka-cat -c - fifo < two.hpb", "two.hpb"),
+    ] {
+        let mut running = dir.start(&format!("exec {reader} > out"));
+        std::thread::sleep(Duration::from_millis(300));
+        running.signal("-TERM");
+        running.wait(Duration::from_secs(5));
+        // When a writer comes, what it writes is read.
+        let mut running = dir.start(&format!("exec {reader} > out"));
+        std::thread::sleep(Duration::from_millis(200));
+        dir.sh(&format!("cat {input} > fifo")).ok();
+        assert!(running.wait(Duration::from_secs(10)).success(), "{reader}");
+        assert!(!dir.read("out").is_empty(), "{reader}");
+    }
+}

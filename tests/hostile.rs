@@ -233,3 +233,28 @@ fn objects_of_one_kind_are_not_taken_for_another() {
         refused(&format!("pcall(function() {body} end) error('survived')"), "survived");
     }
 }
+
+/// Bytes in which a record seems to begin at every tenth, each as long as all that follows: they took 45 s, deaf to
+/// signals, where these are read in no time.
+#[test]
+fn false_records_hold_nobody_up() {
+    let work = Workdir::new();
+    let mut bytes = Vec::new();
+    let len: usize = 4 << 20;
+    while bytes.len() < len {
+        let left = (len - bytes.len() + 3).min((4 << 20) - 1);
+        let size = [left as u8 | 0x80, (left >> 7) as u8 | 0x80, (left >> 14) as u8 | 0x80, (left >> 21) as u8 & 0x7f];
+        bytes.extend([0x5a, 8, 0x1e, 5, 8]);
+        bytes.extend(size);
+        bytes.push(0x1f);
+    }
+    work.write("in.log", "honest\n");
+    bytes.extend(work.sh("heka-tail in.log").ok().stdout);
+    work.write("hostile.hpb", &bytes);
+    for program in ["heka-cat --format payload", "heka-match --max-message-size 8M TRUE"] {
+        let started = std::time::Instant::now();
+        let run = work.sh(&format!("timeout 30 {program} hostile.hpb"));
+        assert!(String::from_utf8_lossy(&run.stdout).contains("honest"), "{}", run.stderr);
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{program}: {:?}", started.elapsed());
+    }
+}

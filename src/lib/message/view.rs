@@ -53,6 +53,15 @@ impl Shape {
     /// by one field took 0.7 of the time that it took with an index of the headers.
     #[inline(always)]
     pub fn of(bytes: &[u8]) -> Option<Shape> {
+        Shape::try_of(bytes).ok()
+    }
+
+    /// The same. Where the bytes are no message: how many elements were looked at to know it.
+    ///
+    /// # Errors
+    /// That number.
+    #[inline(always)]
+    pub fn try_of(bytes: &[u8]) -> Result<Shape, usize> {
         let mut reader = Reader::new(bytes);
         let required = reader.element(UUID).is_some() && reader.take(TIMESTAMP) && reader.skip(VARINT).is_some();
         // What is malformed is left for the second look.
@@ -72,7 +81,7 @@ impl Shape {
         if !required || !reader.is_empty() {
             return Shape::of_any_order(bytes);
         }
-        Some(Shape { ascending: true, fields: u32::try_from(fields).ok()? })
+        Ok(Shape { ascending: true, fields: u32::try_from(fields).map_err(|_| 1usize)? })
     }
 
     /// Headers in ascending order, each at most once, then the fields and nothing else.
@@ -87,24 +96,26 @@ impl Shape {
 
     #[cold]
     #[inline(never)]
-    fn of_any_order(bytes: &[u8]) -> Option<Shape> {
+    fn of_any_order(bytes: &[u8]) -> Result<Shape, usize> {
         let mut reader = Reader::new(bytes);
         let (mut has_uuid, mut has_timestamp, mut fields) = (false, false, None);
+        let mut elements = 0;
         while !reader.is_empty() {
+            elements += 1;
             let at = reader.pos();
-            let (number, wire) = reader.tag()?;
+            let (number, wire) = reader.tag().ok_or(elements)?;
             match (number, wire) {
                 (1, LEN) => has_uuid = true,
                 (2, VARINT) => has_timestamp = true,
                 (10, LEN) => fields = fields.or(Some(at)),
                 (3 | 4 | 6 | 7 | 9, LEN) | (5 | 8, VARINT) => {}
-                (1..=10, _) => return None,
+                (1..=10, _) => return Err(elements),
                 _ => {}
             }
-            reader.skip(wire)?;
+            reader.skip(wire).ok_or(elements)?;
         }
-        let fields = u32::try_from(fields.unwrap_or(bytes.len())).ok()?;
-        (has_uuid && has_timestamp).then_some(Shape { ascending: false, fields })
+        let fields = u32::try_from(fields.unwrap_or(bytes.len())).map_err(|_| elements)?;
+        (has_uuid && has_timestamp).then_some(Shape { ascending: false, fields }).ok_or(elements)
     }
 }
 

@@ -52,7 +52,8 @@ impl Checkpoint {
     pub fn load(path: &Path) -> Result<Checkpoint, Failure> {
         let marks = match fs::read(path) {
             Ok(bytes) => parse(&bytes).ok_or_else(|| {
-                Failure::failed(format!("{}: not a checkpoint file; move it away to start anew", path.display()))
+                let words = "not a checkpoint file, or one of a later version; move it away to start anew";
+                Failure::failed(format!("{}: {words}", path.display()))
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(Failure::failed(format!("{}: {}", path.display(), describe(&error)))),
@@ -73,6 +74,10 @@ impl Checkpoint {
         checkpoint.changed = true;
         checkpoint.save()?;
         Ok(checkpoint)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     pub fn mark(&self, stream: &str) -> Option<&Mark> {
@@ -117,6 +122,10 @@ impl Checkpoint {
 
 fn parse(bytes: &[u8]) -> Option<BTreeMap<String, Mark>> {
     let json: Json = serde_json::from_slice(bytes).ok()?;
+    // There is no other version yet; one that is named is a later one.
+    if json.get("version").is_some_and(|version| version != 1) {
+        return None;
+    }
     let mut marks = BTreeMap::new();
     for (stream, mark) in json.get("streams")?.as_object()? {
         let position = STANDARD.decode(mark.get("position")?.as_str()?).ok()?;

@@ -3,10 +3,37 @@
 use std::fs::File;
 use std::io::IsTerminal as _;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::output::describe;
+
+/// Opens a file to be read; a FIFO also if nobody writes it yet. Of such a one a read would find the end: see
+/// [`await_readable`].
+///
+/// # Errors
+/// Those of the system.
+pub fn open_to_read(path: &Path) -> std::io::Result<File> {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+/// Waits until something can be read, or the writer is gone. False when a signal asks to stop.
+pub fn await_readable(fd: BorrowedFd<'_>) -> bool {
+    use super::{Signals, WaitOn, Wake};
+    while let Some(signals) = Signals::get() {
+        match signals.wait(WaitOn { readable: &[fd], ..WaitOn::default() }) {
+            Wake::Readable(_) => break,
+            Wake::Stop => return false,
+            _ => {}
+        }
+    }
+    true
+}
 
 /// One thing to read.
 pub enum Operand {
@@ -21,7 +48,7 @@ impl Operand {
             return Ok(Operand::Stdin);
         }
         let explain = |error| format!("{}: {}", path.display(), describe(&error));
-        let file = File::open(path).map_err(explain)?;
+        let file = open_to_read(path).map_err(explain)?;
         if file.metadata().map_err(explain)?.is_dir() {
             return Err(format!("{}: it is a directory", path.display()));
         }
@@ -132,6 +159,9 @@ pub struct Blocks<'a>(&'a Operand);
 
 impl std::io::Read for Blocks<'_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        if self.0.is_piped() && !await_readable(self.0.fd()) {
+            return Ok(0);
+        }
         loop {
             match rustix::io::read(self.0.fd(), &mut *buf) {
                 Err(rustix::io::Errno::INTR) => {}

@@ -23,7 +23,7 @@ pub use config::{
     read_secrets, read_text, read_toml,
 };
 pub use durable::{sync_directory, write_whole};
-pub use input::{Operand, is_socket, open_operands, refuse_input_as_output};
+pub use input::{Operand, await_readable, is_socket, open_operands, open_to_read, refuse_input_as_output};
 pub use lock::{Lock, target_of};
 pub use memory::return_large_buffers;
 pub use output::{Output, describe, stdout_fd};

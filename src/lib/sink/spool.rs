@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::message::now_ns;
 use crate::pipeline::{Failure, Lock, describe, report, report_once};
-use crate::stream::{Scanned, scan};
+use crate::stream::{Effort, Scanned, scan};
 
 /// What is set aside begins with this.
 const BAD: &str = "bad-";
@@ -340,8 +340,9 @@ impl State {
 /// The whole messages of a stream, and all that is none.
 fn salvage(mut bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (mut whole, mut damaged) = (Vec::new(), Vec::new());
+    let mut effort = Effort::new(bytes.len());
     while !bytes.is_empty() {
-        let (skipped, found) = scan(bytes, usize::MAX >> 1);
+        let (skipped, found) = scan(bytes, usize::MAX >> 1, &mut effort);
         let (gap, rest) = bytes.split_at(skipped.min(bytes.len()));
         damaged.extend_from_slice(gap);
         bytes = match found {

@@ -1,4 +1,9 @@
 //! Cursors: header field 15, by which a sink can tell its source how far delivery has come.
+//!
+//! Who may speak for a stream: the source that reads it on this machine, and nobody else. Filters hand its cursors on,
+//! sinks and kept states believe them. So what comes from a socket loses its cursors where it is received (a signature
+//! doesn't cover them): another host may read a file of the same name, and a forger could move a checkpoint. The position
+//! in a cursor is its source's own note; a source that can't read one says so instead of beginning anew.
 
 use crate::message::wire::{LEN, Reader, VARINT, put_bytes, put_varint, varint_len};
 

@@ -52,6 +52,11 @@ impl<'a> Header<'a> {
         Some(header)
     }
 
+    /// Whether there is one, well-formed or not.
+    pub fn has_cursor(&self) -> bool {
+        self.cursor.is_some()
+    }
+
     pub fn cursor(&self) -> Option<CursorRef<'a>> {
         CursorRef::parse(self.cursor?)
     }
@@ -110,7 +115,11 @@ impl<'a> Iterator for Frames<'a> {
         if self.0.first() != Some(&RECORD) {
             return None;
         }
-        let Head::Complete { header_len, total, shape } = examine(self.0, usize::MAX / 2) else { return None };
+        // They were found by a deframer: each is whole.
+        let mut effort = Effort::new(self.0.len());
+        let Head::Complete { header_len, total, shape } = examine(self.0, usize::MAX / 2, &mut effort) else {
+            return None;
+        };
         let (raw, rest) = self.0.split_at(total);
         self.0 = rest;
         Some(Frame { raw, header_len, shape })
@@ -170,6 +179,57 @@ enum Head {
     Bad(GapReason),
 }
 
+/// How much looking at what is no record is worth: each byte that passes allows for some elements of messages that fail.
+///
+/// Bytes can be made in which a record seems to begin at every tenth, each as long as all that follows and wrong only at
+/// its end: without a limit the search takes the square of their length, 45 s for 4 MB. With it, what is left unexamined
+/// is passed over with the rest; that can only be a record right behind so many false ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    left: usize,
+    most: usize,
+    /// Elements that were looked at in vain.
+    #[cfg(test)]
+    spent: usize,
+}
+
+/// Elements a byte.
+const EFFORT: usize = 4;
+/// What can be saved up at least.
+const LEAST_EFFORT: usize = 1 << 16;
+
+impl Effort {
+    /// For messages up to such a length, each of which can be looked at to its end.
+    pub fn new(max_message: usize) -> Effort {
+        let most = max_message.max(LEAST_EFFORT);
+        Effort {
+            left: most,
+            most,
+            #[cfg(test)]
+            spent: 0,
+        }
+    }
+
+    #[inline]
+    fn pass(&mut self, bytes: usize) {
+        self.left = self.left.saturating_add(bytes.saturating_mul(EFFORT)).min(self.most);
+    }
+
+    /// An element has two bytes at least.
+    #[inline]
+    fn allows(&self, message: usize) -> bool {
+        message / 2 <= self.left
+    }
+
+    fn spend(&mut self, elements: usize) {
+        self.left = self.left.saturating_sub(elements);
+        #[cfg(test)]
+        {
+            self.spent += elements;
+        }
+    }
+}
+
 /// What bytes hold besides those that are none of a record.
 pub enum Scanned<'a> {
     Frame(Frame<'a>),
@@ -178,12 +238,14 @@ pub enum Scanned<'a> {
 }
 
 /// The first frame of some bytes, and how many stand before it that are none of a record.
-pub fn scan(bytes: &[u8], max_message: usize) -> (usize, Scanned<'_>) {
+pub fn scan<'a>(bytes: &'a [u8], max_message: usize, effort: &mut Effort) -> (usize, Scanned<'a>) {
     let mut at = 0;
     while let Some(skip) = memchr::memchr(RECORD, &bytes[at..]) {
         at += skip;
-        match examine(&bytes[at..], max_message) {
+        effort.pass(skip + 1);
+        match examine(&bytes[at..], max_message, effort) {
             Head::Complete { header_len, total, shape } => {
+                effort.pass(total);
                 return (at, Scanned::Frame(Frame { raw: &bytes[at..at + total], header_len, shape }));
             }
             Head::Partial => return (at, Scanned::Incomplete),
@@ -203,12 +265,14 @@ pub struct Deframer {
     max_message: usize,
     gap: Option<Gap>,
     at_end: bool,
+    effort: Effort,
 }
 
 impl Deframer {
     /// Messages longer than `max_message` bytes are skipped as a gap.
     pub fn new(max_message: usize) -> Self {
-        Deframer { buf: vec![0; BUFFER], start: 0, end: 0, offset: 0, max_message, gap: None, at_end: false }
+        let effort = Effort::new(max_message);
+        Deframer { buf: vec![0; BUFFER], start: 0, end: 0, offset: 0, max_message, gap: None, at_end: false, effort }
     }
 
     /// Room to read into; then say how much with [`Deframer::filled`]. Grows only as far as one frame needs.
@@ -256,7 +320,7 @@ impl Deframer {
                 self.skip(skip, GapReason::Garbage);
                 continue;
             }
-            match examine(window, self.max_message) {
+            match examine(window, self.max_message, &mut self.effort) {
                 Head::Complete { header_len, total, shape } => {
                     if let Some(gap) = self.gap.take() {
                         return Step::Gap(gap);
@@ -264,6 +328,7 @@ impl Deframer {
                     let at = self.start;
                     self.start += total;
                     self.offset += total as u64;
+                    self.effort.pass(total);
                     return Step::Frame(Frame { raw: &self.buf[at..at + total], header_len, shape });
                 }
                 Head::Partial if !self.at_end => return Step::Incomplete,
@@ -277,6 +342,7 @@ impl Deframer {
     fn skip(&mut self, bytes: usize, reason: GapReason) {
         let gap = self.gap.get_or_insert(Gap { offset: self.offset, bytes: 0, reason });
         gap.bytes += bytes as u64;
+        self.effort.pass(bytes);
         self.start += bytes;
         self.offset += bytes as u64;
     }
@@ -284,7 +350,7 @@ impl Deframer {
 
 /// Looks at a window that begins with a record separator.
 #[inline]
-fn examine(window: &[u8], max_message: usize) -> Head {
+fn examine(window: &[u8], max_message: usize, effort: &mut Effort) -> Head {
     let Some(&header_len) = window.get(1) else { return Head::Partial };
     let header_len = header_len as usize;
     match window.get(2 + header_len) {
@@ -302,10 +368,14 @@ fn examine(window: &[u8], max_message: usize) -> Head {
     let total = 3 + header_len + header.message_length;
     match window.get(3 + header_len..total) {
         None => Head::Partial,
-        Some(message) => match Shape::of(message) {
-            Some(shape) => Head::Complete { header_len, total, shape },
-            None => Head::Bad(GapReason::Garbage),
+        Some(message) if effort.allows(message.len()) => match Shape::try_of(message) {
+            Ok(shape) => Head::Complete { header_len, total, shape },
+            Err(elements) => {
+                effort.spend(elements);
+                Head::Bad(GapReason::Garbage)
+            }
         },
+        Some(_) => Head::Bad(GapReason::Garbage),
     }
 }
 
@@ -321,6 +391,59 @@ mod tests {
         record.extend([0x10, 0x80, 0x80, 0xa8, 0xb1, 0xe3, 0x9f, 0xe7, 0xcb, 0x17]);
         record.extend([0x1a, 3, b'c', b't', b'l']);
         record
+    }
+
+    /// Units in which a record seems to begin, as long as all that follows and wrong at its end: an unknown field of eight
+    /// bytes, which hold a header.
+    fn hostile(len: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(len + 10);
+        while bytes.len() < len {
+            let left = (len - bytes.len() + 3).min((4 << 20) - 1);
+            let size =
+                [left as u8 | 0x80, (left >> 7) as u8 | 0x80, (left >> 14) as u8 | 0x80, (left >> 21) as u8 & 0x7f];
+            bytes.extend([0x5a, 8, RECORD, 5, 8]);
+            bytes.extend(size);
+            bytes.push(UNIT);
+        }
+        bytes
+    }
+
+    #[test]
+    fn hostile_bytes_take_time_in_proportion() {
+        let mut each = Vec::new();
+        for megabytes in [1, 4, 16] {
+            let mut input = hostile(megabytes << 20);
+            input.extend(good());
+            let mut deframer = Deframer::new(4 << 20);
+            let (mut rest, mut frames, mut ended) = (&input[..], 0, false);
+            loop {
+                match deframer.step() {
+                    Step::Frame(_) => frames += 1,
+                    Step::Gap(_) => {}
+                    Step::Incomplete if ended => break,
+                    Step::Incomplete if rest.is_empty() => {
+                        deframer.finish();
+                        ended = true;
+                    }
+                    Step::Incomplete => {
+                        let space = deframer.space();
+                        let part = space.len().min(rest.len());
+                        space[..part].copy_from_slice(&rest[..part]);
+                        deframer.filled(part);
+                        rest = &rest[part..];
+                    }
+                }
+            }
+            // The honest record behind them is found.
+            assert_eq!(frames, 1, "{megabytes} MB");
+            each.push(deframer.effort.spent as f64 / input.len() as f64);
+        }
+        assert!(each.iter().all(|elements| *elements <= EFFORT as f64 + 4.0), "{each:?} elements a byte");
+        // What a connection sends.
+        let input = hostile(1 << 20);
+        let mut effort = Effort::new(64 << 10);
+        let (skipped, _) = scan(&input, 64 << 10, &mut effort);
+        assert!(skipped > 0 && effort.spent < 5 * input.len(), "{}", effort.spent);
     }
 
     /// Everything that a deframer says of `input`, fed in chunks: (frames, skipped bytes, gaps).

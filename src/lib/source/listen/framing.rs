@@ -5,7 +5,7 @@
 
 use memchr::{memchr, memchr2};
 
-use crate::stream::{Scanned, scan};
+use crate::stream::{Effort, Scanned, scan};
 
 /// How messages are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +47,21 @@ pub struct Splitter {
     skip: Skip,
     /// Bytes between Heka's records.
     pub garbage: u64,
+    effort: Effort,
 }
 
 impl Splitter {
     /// No message gets longer than `limit` bytes.
     pub fn new(framing: Framing, limit: usize) -> Splitter {
-        Splitter { framing, limit: limit.max(1), pending: Vec::new(), searched: 0, skip: Skip::Nothing, garbage: 0 }
+        Splitter {
+            framing,
+            limit: limit.max(1),
+            pending: Vec::new(),
+            searched: 0,
+            skip: Skip::Nothing,
+            garbage: 0,
+            effort: Effort::new(limit),
+        }
     }
 
     /// Bytes of a message that isn't whole.
@@ -98,7 +107,7 @@ impl Splitter {
         let mut at = 0;
         if self.framing == Framing::Heka {
             loop {
-                match scan(&bytes[at..], self.limit) {
+                match scan(&bytes[at..], self.limit, &mut self.effort) {
                     (skipped, Scanned::Frame(frame)) => {
                         self.garbage += skipped as u64;
                         at += skipped + frame.raw().len();

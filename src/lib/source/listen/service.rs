@@ -22,7 +22,7 @@ use super::tls::Tls;
 use super::writer::{Counts, Writer};
 use crate::message::now_ns;
 use crate::pipeline::{Stats, report};
-use crate::stream::{Scanned, scan};
+use crate::stream::{Effort, Scanned, scan};
 
 /// Handshakes at once: each takes a millisecond of the processor.
 const HANDSHAKES: usize = 256;
@@ -260,8 +260,9 @@ impl Service {
                     }
                     (_, Protocol::Heka) => {
                         let mut rest = datagram;
+                        let mut effort = Effort::new(datagram.len());
                         loop {
-                            let (skipped, found) = scan(rest, self.limits.max_message);
+                            let (skipped, found) = scan(rest, self.limits.max_message, &mut effort);
                             garbage += skipped as u64;
                             let Scanned::Frame(frame) = found else {
                                 garbage += (rest.len() - skipped) as u64;

@@ -2,9 +2,9 @@
 
 use super::framing::Piece;
 use crate::pipeline::report_once;
-use crate::stream::{Frame, Keys, verify};
+use crate::stream::{Frame, Keys, put_frame_like, verify};
 
-/// Checks the signatures of frames; those that pass stay as they are.
+/// Checks the signatures of frames; those that pass stay as they are, but for their cursors.
 pub struct Signed {
     keys: Option<Keys>,
     required: Option<String>,
@@ -44,7 +44,12 @@ impl Signed {
             });
             return false;
         }
-        frames.extend_from_slice(piece.bytes);
+        // A cursor speaks for a source on this machine. One from the network could move the checkpoint of a file here, or
+        // count as read what another host has read of a file of that name. A signature doesn't cover it.
+        match header.has_cursor() {
+            true => put_frame_like(frames, &frame, None),
+            false => frames.extend_from_slice(piece.bytes),
+        }
         true
     }
 }

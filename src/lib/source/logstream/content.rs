@@ -2,7 +2,8 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileExt, FileTypeExt as _, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -10,6 +11,8 @@ use std::time::UNIX_EPOCH;
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
+
+use crate::pipeline::{await_readable, open_to_read};
 
 use super::position::{HEAD, Position, TAIL, hash_tail};
 
@@ -43,19 +46,21 @@ pub fn made(metadata: &Metadata) -> i64 {
 pub struct Content {
     file: Arc<File>,
     decoder: Option<Box<dyn Read + Send>>,
+    /// A FIFO, whose writer may come later.
+    piped: bool,
 }
 
 impl Content {
     /// Opens a file at its beginning.
     pub fn open(path: &Path) -> io::Result<Content> {
-        let file = Arc::new(File::open(path)?);
+        let file = Arc::new(open_to_read(path)?);
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Err(io::Error::other("it is a directory"));
         }
         // A FIFO's first bytes can't be looked at and given back.
         if !metadata.is_file() {
-            return Ok(Content { file, decoder: None });
+            return Ok(Content { piped: metadata.file_type().is_fifo(), file, decoder: None });
         }
         let mut magic = [0; 10];
         let count = read_at(&file, &mut magic, 0)?;
@@ -71,12 +76,12 @@ impl Content {
             }
             _ => None,
         };
-        Ok(Content { file, decoder })
+        Ok(Content { file, decoder, piped: false })
     }
 
     /// What can't be looked at beforehand: standard input.
     pub fn stream(file: File) -> Content {
-        Content { file: Arc::new(file), decoder: None }
+        Content { file: Arc::new(file), decoder: None, piped: false }
     }
 
     /// Opens a file where a position says, if it is the file that the position speaks of: it begins so, and it has
@@ -145,7 +150,7 @@ impl Content {
 
     /// The same open file.
     pub fn share(&self) -> Content {
-        Content { file: self.file.clone(), decoder: None }
+        Content { file: self.file.clone(), decoder: None, piped: self.piped }
     }
 
     /// What uncompressed content begins with, at most [`HEAD`] bytes; nothing of compressed content.
@@ -210,6 +215,7 @@ impl Content {
 impl Read for Content {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match &mut self.decoder {
+            None if self.piped && !await_readable(self.file.as_fd()) => Ok(0),
             None => (&*self.file).read(buf),
             Some(decoder) => decoder.read(buf),
         }

@@ -40,15 +40,26 @@ pub enum Commit {
 
 impl Commit {
     /// Where a stream resumes: at the oldest mark; at the beginning if any file lacks one.
-    fn resume(&self, stream: &str) -> Option<Position> {
+    ///
+    /// # Errors
+    /// When that mark's position is none of ours: to begin anew in silence would repeat the whole stream at each run.
+    fn resume(&self, stream: &str) -> Result<Option<Position>, Failure> {
         let checkpoints = match self {
-            Commit::None => return None,
+            Commit::None => return Ok(None),
             Commit::Source(checkpoint) => std::slice::from_ref(checkpoint),
             Commit::Sinks(checkpoints) => checkpoints,
         };
-        let marks: Option<Vec<_>> = checkpoints.iter().map(|checkpoint| checkpoint.mark(stream)).collect();
-        let oldest = marks?.into_iter().min_by_key(|mark| mark.sequence)?;
-        Position::decode(&oldest.position)
+        let marks: Option<Vec<_>> =
+            checkpoints.iter().map(|checkpoint| Some((checkpoint, checkpoint.mark(stream)?))).collect();
+        let oldest = marks.and_then(|marks| marks.into_iter().min_by_key(|(_, mark)| mark.sequence));
+        let Some((checkpoint, mark)) = oldest else { return Ok(None) };
+        Position::decode(&mark.position).map(Some).ok_or_else(|| {
+            Failure::failed(format!(
+                "{}: where {stream} resumes can't be read: the file is damaged, or a later version wrote it; take the \
+                 stream out of it to read that one from its beginning",
+                checkpoint.path().display()
+            ))
+        })
     }
 }
 
@@ -343,7 +354,7 @@ impl Follower {
 
     fn start(&mut self, place: usize, late: bool) -> Result<(), Failure> {
         let series = &mut self.series[place];
-        let position = self.options.commit.resume(series.cursor_name());
+        let position = self.options.commit.resume(series.cursor_name())?;
         let journal = match &self.options.journal {
             Some(path) if position.is_none() => Journal::load(path, series.logger()).map_err(Failure::failed)?,
             _ => None,
