@@ -160,7 +160,8 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "64K", value_parser = parse_size, help_heading = "Limits")]
     max_message: usize,
 
-    /// Connections at a time
+    /// Connections at a time; where there is no room, one of the address that has most is closed, the one that has been
+    /// silent for longest
     #[arg(long, value_name = "NUMBER", default_value_t = 4096, help_heading = "Limits")]
     max_connections: usize,
 
@@ -172,7 +173,8 @@ struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = parse_seconds, help_heading = "Limits")]
     idle: Duration,
 
-    /// Close connections whose message is not whole so long after its first byte
+    /// Close connections whose message, or HEC request's header, is not whole so long after its first byte; the body of a HEC
+    /// request has to come with 1 KB a second at least after that time
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, help_heading = "Limits")]
     complete_within: Duration,
 
@@ -196,6 +198,9 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
 fn parse_zone(text: &str) -> Result<TimeZone, String> {
     if text == "UTC" { Ok(TimeZone::UTC) } else { TimeZone::get(text).map_err(|error| error.to_string()) }
 }
+
+/// Open files that are no connections.
+const RESERVED_FILES: usize = 32;
 
 fn main() -> ExitCode {
     pipeline::main(run)
@@ -235,7 +240,11 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let tls = files.map(Tls::load).transpose()?;
     let keys = args.signers.as_deref().map(pipeline::load_keys).transpose()?;
 
-    pipeline::raise_file_limit();
+    // Some files are others' than connections': listeners, certificates that are read again, standard output.
+    let most = pipeline::raise_file_limit().saturating_sub(RESERVED_FILES).max(1);
+    if most < args.max_connections {
+        pipeline::report(&format!("the limit of open files allows {most} connections at a time (ulimit -n)"));
+    }
     // Before anybody is told where to send: a stop that comes then must drain, too.
     let _ = Signals::get();
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -250,7 +259,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         .map_err(|error| Failure::failed(format!("no event loop: {error}")))?;
     let limits = Limits {
         max_message: args.max_message,
-        max_connections: args.max_connections,
+        max_connections: args.max_connections.min(most),
         max_connections_per_address: args.max_connections_per_address,
         idle: args.idle,
         whole_within: args.complete_within,
@@ -282,7 +291,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         }
         listeners.inherited(args.receive_buffer)?;
         let options = HecOptions { tokens, max_content: args.max_content_length, tls: tls.clone() };
-        let server = Hec::new(options, writer);
+        let server = Hec::new(options, &service, writer);
         for address in &args.hec {
             listeners.hec(*address, &server)?;
         }

@@ -5,7 +5,7 @@ mod common;
 mod rounds;
 mod spool;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -391,4 +391,118 @@ fn a_quiet_log_is_shipped_at_once() {
         eventually("the line has arrived", || payloads(&dir.read("out.hpb")).len() == number);
     }
     eventually("its cursor is committed", || String::from_utf8_lossy(&dir.read("ck")).contains("\"sequence\":6"));
+}
+
+/// Reads what a connection is answered until it ends, or until nothing comes for so long.
+fn answer_of(mut stream: &TcpStream, within: Duration) -> Option<String> {
+    stream.set_read_timeout(Some(within)).unwrap();
+    let (mut text, mut block) = (Vec::new(), [0; 4096]);
+    loop {
+        match stream.read(&mut block) {
+            Ok(0) => return Some(String::from_utf8_lossy(&text).into_owned()),
+            Ok(count) => text.extend_from_slice(&block[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Some(String::new()),
+            Err(_) => return None,
+        }
+    }
+}
+
+fn event(port: u16) -> String {
+    format!("curl -sm 5 http://127.0.0.1:{port}/services/collector -u x:s3cret -d '{{\"event\":\"1\"}}'")
+}
+
+#[test]
+fn slow_clients_shut_nobody_out() {
+    let dir = Workdir::new();
+    let (_listen, port) =
+        dir.listen("--complete-within 1 --max-connections 50 --max-connections-per-address 50", "out.hpb");
+    let good = || assert_eq!(dir.sh(&event(port)).ok().text(), r#"{"text":"Success","code":0}"#);
+    let head = "POST /services/collector HTTP/1.1\r\nHost: x\r\nAuthorization: Splunk s3cret\r\n";
+    let connect = |text: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    // Half headers, more than there is room for: each goes after its time, or for another one.
+    let half: Vec<TcpStream> = (0..200).map(|_| connect(&head[..60])).collect();
+    good();
+    for stream in &half {
+        assert!(answer_of(stream, Duration::from_secs(10)).is_some(), "it stays open");
+    }
+    // Bodies that stop, and that drip.
+    let stops = connect(&format!("{head}Content-Length: 60000000\r\n\r\n{{\"event\":"));
+    let drips = connect(&format!("{head}Content-Length: 60000000\r\n\r\n"));
+    let dripping = drips.try_clone().unwrap();
+    std::thread::spawn(move || {
+        while (&dripping).write_all(b" ").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    for stream in [stops, drips] {
+        let answer = answer_of(&stream, Duration::from_secs(10)).expect("it stays open");
+        assert!(answer.is_empty() || answer.contains("408"), "{answer}");
+        good();
+    }
+}
+
+#[test]
+fn requests_that_never_end_keep_nobody_from_the_end() {
+    let dir = Workdir::new();
+    let (mut listen, port) = dir.listen("", "out.hpb");
+    let head = "POST /services/collector HTTP/1.1\r\nHost: x\r\nAuthorization: Splunk s3cret\r\n";
+    let texts = [head[..60].to_string(), format!("{head}Content-Length: 100\r\n\r\n{{"), String::new()];
+    let open: Vec<TcpStream> = texts
+        .iter()
+        .map(|text| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.write_all(text.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    dir.sh(&event(port)).ok();
+    listen.signal("-TERM");
+    assert!(listen.wait(Duration::from_secs(14)).success());
+    drop(open);
+    assert_eq!(payloads(&dir.read("out.hpb")), ["1"]);
+}
+
+#[test]
+fn questions_for_acks_have_limits() {
+    let dir = Workdir::new();
+    let (_listen, port) = dir.listen("", "out.hpb");
+    let ask = |ids: &str| {
+        dir.sh(&format!("printf '{{\"acks\":[' > q; {ids} >> q; printf '1]}}' >> q; gzip -kf q")).ok();
+        let options = "-H 'X-Splunk-Request-Channel: 0aeeac95-ac74-4aa9-b30d-6c4c0ac581ba' -H 'Content-Encoding: gzip'";
+        let url = format!("http://127.0.0.1:{port}/services/collector/ack");
+        dir.sh(&format!("curl -sm 5 -w ' %{{http_code}}' {url} -u x:s3cret {options} --data-binary @q.gz"))
+            .ok()
+            .text()
+            .to_string()
+    };
+    let refused = r#"{"text":"Content too large","code":413} 413"#;
+    assert_eq!(ask("yes 1, | head -n 10000000 | tr -d '\\n'"), refused);
+    assert_eq!(ask("yes 1, | head -n 20000 | tr -d '\\n'"), refused);
+    assert_eq!(ask("seq -s, 2 9000 | tr '\\n' ,").matches(":false").count(), 9000);
+}
+
+#[test]
+fn connections_are_fewer_than_open_files() {
+    let dir = Workdir::new();
+    dir.write("token", "s3cret\n");
+    let listen = "exec heka-listen --address 127.0.0.1 --hec 127.0.0.1:0 --tcp 0 --token-file token >> out.hpb";
+    let mut server = dir.start(&format!("ulimit -n 64; {listen}"));
+    let (mut hec, mut tcp, mut allows) = (0, 0, false);
+    while hec == 0 || tcp == 0 {
+        let line = server.stderr_line();
+        let port = line.rsplit(':').next().and_then(|port| port.trim().parse().ok()).unwrap_or(0);
+        allows |= line.contains("allows 32 connections at a time");
+        if line.contains("HEC at") { hec = port } else { tcp = port }
+    }
+    assert!(allows, "the limit is not told");
+    // Silent ones of both kinds, many more than files.
+    let silent: Vec<TcpStream> = (0..200)
+        .map(|number| TcpStream::connect(("127.0.0.1", if number % 2 == 0 { hec } else { tcp })).unwrap())
+        .collect();
+    assert_eq!(dir.sh(&event(hec)).ok().text(), r#"{"text":"Success","code":0}"#);
+    drop(silent);
 }

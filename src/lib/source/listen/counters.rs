@@ -29,8 +29,8 @@ counters! {
     /// What the kernel dropped because it was not read in time.
     udp_dropped,
     connections,
-    /// Over a limit of connections.
-    connections_refused,
+    /// Closed to make room for others.
+    connections_evicted,
     /// For silence, or for a message that did not end in time.
     connections_timed_out,
     /// For messages that did not end, when they took too much memory together.

@@ -7,10 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use hyper::service::service_fn;
@@ -20,6 +20,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
 
+use super::admission::Connection;
+use super::counters::{add, count};
+use super::service::Service;
 use super::tls::Tls;
 use super::told;
 use super::writer::Writer;
@@ -34,8 +37,14 @@ const MAX_CHANNELS: usize = 10_000;
 const MAX_IDS: usize = 1_000_000;
 /// How long a request waits until its messages are written before it is told that the server is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A connection that sends no request for so long is closed.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// A handshake, and a body behind its first `--complete-within` seconds, has to be so quick.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+const LEAST_BYTES_A_SECOND: u64 = 1024;
+/// When a stop is asked for, requests under way get so long.
+const DRAIN: Duration = Duration::from_secs(10);
+/// A question for acks: so many bytes, and so many ids.
+const MAX_QUESTION: usize = 256 * 1024;
+const MAX_ASKED: usize = 10_000;
 
 /// Settings of a server.
 pub struct HecOptions {
@@ -48,6 +57,7 @@ pub struct HecOptions {
 /// A server's state, shared by its connections.
 pub struct Hec {
     options: HecOptions,
+    service: Arc<Service>,
     writer: Writer,
     channels: Arc<Mutex<HashMap<[u8; 16], Channel>>>,
 }
@@ -77,8 +87,8 @@ const INVALID_FIELDS: Answer = (400, 15, "Error in handling indexed fields");
 const HEALTHY: Answer = (200, 17, "HEC is healthy");
 
 impl Hec {
-    pub fn new(options: HecOptions, writer: Writer) -> Arc<Hec> {
-        Arc::new(Hec { options, writer, channels: Arc::default() })
+    pub fn new(options: HecOptions, service: &Arc<Service>, writer: Writer) -> Arc<Hec> {
+        Arc::new(Hec { options, service: service.clone(), writer, channels: Arc::default() })
     }
 
     /// Takes connections until `stop` is told; then those that are open finish their requests.
@@ -100,7 +110,9 @@ impl Hec {
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
-        while connections.join_next().await.is_some() {}
+        // A request that never ends keeps nobody from the end.
+        let all = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN, all).await;
     }
 
     async fn connection(
@@ -109,27 +121,44 @@ impl Hec {
         peer: SocketAddr,
         stop: tokio::sync::watch::Receiver<bool>,
     ) {
-        match &self.options.tls {
-            None => self.clone().http(TokioIo::new(stream), peer, stop).await,
-            Some(tls) => {
-                let handshake = tokio::time::timeout(HEADER_TIMEOUT, tls.acceptor().accept(stream));
-                if let Ok(Ok(stream)) = handshake.await {
-                    self.clone().http(TokioIo::new(stream), peer, stop).await;
+        let connection = Arc::new(self.service.admit(Some(peer.ip().to_canonical())));
+        let place = connection.clone();
+        let serving = async {
+            match &self.options.tls {
+                None => self.clone().http(TokioIo::new(stream), peer, connection, stop).await,
+                Some(tls) => {
+                    let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, tls.acceptor().accept(stream));
+                    if let Ok(Ok(stream)) = handshake.await {
+                        self.clone().http(TokioIo::new(stream), peer, connection, stop).await;
+                    }
                 }
             }
+        };
+        tokio::select! {
+            () = serving => {}
+            () = place.evicted() => {}
         }
     }
 
-    async fn http<S>(self: Arc<Hec>, stream: S, peer: SocketAddr, mut stop: tokio::sync::watch::Receiver<bool>)
-    where
+    async fn http<S>(
+        self: Arc<Hec>,
+        stream: S,
+        peer: SocketAddr,
+        place: Arc<Connection>,
+        mut stop: tokio::sync::watch::Receiver<bool>,
+    ) where
         S: hyper::rt::Read + hyper::rt::Write + Unpin,
     {
+        let header_within = self.service.limits.whole_within;
         let service = service_fn(move |request| {
-            let server = self.clone();
-            async move { Ok::<_, Infallible>(server.respond(request, peer).await) }
+            let (server, place) = (self.clone(), place.clone());
+            async move {
+                place.touch();
+                Ok::<_, Infallible>(server.respond(request, peer, &place).await)
+            }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        builder.timer(TokioTimer::new()).header_read_timeout(header_within);
         let connection = builder.serve_connection(stream, service);
         tokio::pin!(connection);
         tokio::select! {
@@ -142,14 +171,14 @@ impl Hec {
         }
     }
 
-    async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn respond(&self, request: Request<Incoming>, peer: SocketAddr, place: &Connection) -> Response<Full<Bytes>> {
         let path = request.uri().path().trim_end_matches('/').to_string();
         let post = request.method() == Method::POST;
         match path.strip_prefix("/services/collector").map(|rest| rest.trim_end_matches("/1.0")) {
             Some("/health") if request.method() == Method::GET => answer(HEALTHY),
-            Some("" | "/event") if post => self.receive(request, peer, Endpoint::Event).await,
-            Some("/raw") if post => self.receive(request, peer, Endpoint::Raw).await,
-            Some("/ack") if post => self.acks(request).await,
+            Some("" | "/event") if post => self.receive(request, peer, place, Endpoint::Event).await,
+            Some("/raw") if post => self.receive(request, peer, place, Endpoint::Raw).await,
+            Some("/ack") if post => self.acks(request, place).await,
             Some("" | "/event" | "/raw" | "/ack" | "/health") => {
                 if request.method() == Method::OPTIONS {
                     reply(200, &json!({}))
@@ -194,13 +223,19 @@ impl Hec {
         }
     }
 
-    async fn receive(&self, request: Request<Incoming>, peer: SocketAddr, endpoint: Endpoint) -> Response<Full<Bytes>> {
+    async fn receive(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        place: &Connection,
+        endpoint: Endpoint,
+    ) -> Response<Full<Bytes>> {
         let channel = match self.authorize(request.headers()).and_then(|()| Self::channel(&request)) {
             Ok(channel) => channel,
             Err(refused) => return answer(refused),
         };
         let query = request.uri().query().map(str::to_string);
-        let body = match self.body(request).await {
+        let body = match self.body(request, place, self.options.max_content).await {
             Ok(body) => body,
             Err(response) => return *response,
         };
@@ -257,7 +292,7 @@ impl Hec {
 
     fn new_ack_id(&self, name: [u8; 16]) -> u64 {
         let now = Instant::now();
-        let Ok(mut channels) = self.channels.lock() else { return 0 };
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if channels.len() >= MAX_CHANNELS && !channels.contains_key(&name) {
             channels.retain(|_, channel| now.duration_since(channel.used) < CHANNEL_IDLE);
             let oldest = channels.iter().min_by_key(|(_, channel)| channel.used).map(|(name, _)| *name);
@@ -271,14 +306,14 @@ impl Hec {
         channel.next - 1
     }
 
-    async fn acks(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn acks(&self, request: Request<Incoming>, place: &Connection) -> Response<Full<Bytes>> {
         let channel = self.authorize(request.headers()).and_then(|()| Self::channel(&request));
         let name = match channel {
             Ok(Some(name)) => name,
             Ok(None) => return answer(NO_CHANNEL),
             Err(refused) => return answer(refused),
         };
-        let body = match self.body(request).await {
+        let body = match self.body(request, place, MAX_QUESTION).await {
             Ok(body) => body,
             Err(response) => return *response,
         };
@@ -286,6 +321,9 @@ impl Hec {
             .ok()
             .and_then(|json| json.get("acks")?.as_array()?.iter().map(Json::as_u64).collect());
         let Some(asked) = asked else { return answer(INVALID_FORMAT) };
+        if asked.len() > MAX_ASKED {
+            return reply(413, &too_large());
+        }
         let mut told = serde_json::Map::new();
         if let Ok(mut channels) = self.channels.lock() {
             let mut channel = channels.get_mut(&name);
@@ -301,25 +339,45 @@ impl Hec {
         reply(200, &json!({ "acks": told }))
     }
 
-    /// The body, decompressed.
-    async fn body(&self, request: Request<Incoming>) -> Result<Vec<u8>, Box<Response<Full<Bytes>>>> {
+    /// The body, decompressed, of at most so many bytes before and after.
+    async fn body(
+        &self,
+        request: Request<Incoming>,
+        place: &Connection,
+        limit: usize,
+    ) -> Result<Vec<u8>, Box<Response<Full<Bytes>>>> {
         let encoding = request.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
-        let limit = self.options.max_content;
-        let collected = Limited::new(request.into_body(), limit).collect().await;
-        let bytes = match collected {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                return Err(Box::new(reply(413, &json!({"text": "Content too large", "code": 413}))));
+        let mut body = request.into_body();
+        let began = tokio::time::Instant::now() + self.service.limits.whole_within;
+        let mut bytes = Vec::new();
+        let mut kept = place.part();
+        loop {
+            let within = began + Duration::from_secs(bytes.len() as u64 / LEAST_BYTES_A_SECOND);
+            let Ok(frame) = tokio::time::timeout_at(within, body.frame()).await else {
+                count(&self.service.counters.connections_timed_out);
+                return Err(Box::new(reply(408, &json!({"text": "Request timeout", "code": 408}))));
+            };
+            let Some(frame) = frame else { break };
+            let Ok(frame) = frame else { return Err(Box::new(answer(INVALID_FORMAT))) };
+            let Some(data) = frame.data_ref() else { continue };
+            place.touch();
+            add(&self.service.counters.bytes_in, data.len() as u64);
+            if bytes.len() + data.len() > limit {
+                return Err(Box::new(reply(413, &too_large())));
             }
-            Err(_) => return Err(Box::new(answer(INVALID_FORMAT))),
-        };
+            bytes.extend_from_slice(data);
+            if !kept.keep(bytes.len()) {
+                count(&self.service.counters.connections_closed_for_memory);
+                return Err(Box::new(answer(BUSY)));
+            }
+        }
         match encoding.as_deref() {
-            None | Some(b"identity") => Ok(bytes.to_vec()),
+            None | Some(b"identity") => Ok(bytes),
             Some(b"gzip") => {
                 let mut text = Vec::new();
                 let read = flate2::read::MultiGzDecoder::new(&bytes[..]).take(limit as u64 + 1).read_to_end(&mut text);
                 if text.len() > limit {
-                    return Err(Box::new(reply(413, &json!({"text": "Content too large", "code": 413}))));
+                    return Err(Box::new(reply(413, &too_large())));
                 }
                 read.map(|_| text).map_err(|_| Box::new(answer(INVALID_FORMAT)))
             }
@@ -347,6 +405,10 @@ fn mark_written(channels: &Mutex<HashMap<[u8; 16], Channel>>, name: &[u8; 16], i
 
 fn answer((status, code, text): Answer) -> Response<Full<Bytes>> {
     reply(status, &json!({"text": text, "code": code}))
+}
+
+fn too_large() -> Json {
+    json!({"text": "Content too large", "code": 413})
 }
 
 fn not_found(status: u16) -> Response<Full<Bytes>> {

@@ -3,6 +3,7 @@
 //! Each protocol has a module; what they make goes through one [`Writer`] to standard output.
 
 mod address;
+mod admission;
 mod chunks;
 mod counters;
 mod datagrams;

@@ -1,8 +1,7 @@
 //! What all listeners share: limits, counts, and the makers of messages.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use super::address::Protocol;
+use super::admission::{Admission, Connection};
 use super::chunks::{Chunks, MAGIC};
 use super::counters::{Counters, add, count};
 use super::framing::{Framing, Piece, trimmed};
@@ -24,13 +24,8 @@ use crate::message::now_ns;
 use crate::pipeline::{Stats, report};
 use crate::stream::{Effort, Scanned, scan};
 
-/// Handshakes at once: each takes a millisecond of the processor.
-const HANDSHAKES: usize = 256;
-/// Messages of all connections that are not whole may take so much; beyond it, connections are closed whose own takes
-/// more than a little.
-const PENDING: usize = 48 << 20;
-const LITTLE: usize = 8 << 10;
-
+/// Handshakes that have begun, at once: each takes a millisecond of the processor, and some 20 KB.
+const HANDSHAKES: usize = 1024;
 /// What senders are held to.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -57,8 +52,7 @@ pub struct Service {
     gelf: Mutex<Gelf>,
     signed: Mutex<Signed>,
     chunks: Mutex<Chunks>,
-    connections: Mutex<Connections>,
-    pending: AtomicUsize,
+    admission: Arc<Admission>,
     udp: Mutex<Vec<UdpSocket>>,
 }
 
@@ -72,12 +66,6 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Connections begin with a header of the PROXY protocol.
     pub proxied: bool,
-}
-
-#[derive(Default)]
-struct Connections {
-    all: usize,
-    by_address: HashMap<Option<IpAddr>, usize>,
 }
 
 /// A socket whose drops are looked at.
@@ -101,6 +89,7 @@ impl Service {
         signed: Signed,
         max_sets: usize,
     ) -> Arc<Service> {
+        let admission = Admission::new(limits.max_connections, limits.max_connections_per_address);
         Arc::new(Service {
             limits,
             counters: Counters::default(),
@@ -110,8 +99,7 @@ impl Service {
             gelf: Mutex::new(gelf),
             signed: Mutex::new(signed),
             chunks: Mutex::new(Chunks::new(max_sets)),
-            connections: Mutex::default(),
-            pending: AtomicUsize::new(0),
+            admission,
             udp: Mutex::default(),
         })
     }
@@ -163,20 +151,14 @@ impl Service {
         stats
     }
 
-    /// Room for one more connection; nothing when there is none.
-    pub fn admit(self: &Arc<Service>, sender: Option<IpAddr>) -> Option<Connection> {
-        let mut connections = lock(&self.connections);
-        let of_sender = connections.by_address.get(&sender).copied().unwrap_or(0);
-        // Local senders share an address that says nothing.
-        let crowded = sender.is_some() && of_sender >= self.limits.max_connections_per_address;
-        if crowded || connections.all >= self.limits.max_connections {
-            count(&self.counters.connections_refused);
-            return None;
-        }
-        connections.all += 1;
-        connections.by_address.insert(sender, of_sender + 1);
+    /// Room for one more connection.
+    pub fn admit(&self, sender: Option<IpAddr>) -> Connection {
+        let (connection, evicted) = self.admission.admit(sender);
         count(&self.counters.connections);
-        Some(Connection { service: self.clone(), sender, pending: 0 })
+        if evicted {
+            count(&self.counters.connections_evicted);
+        }
+        connection
     }
 
     /// Makes frames of the messages that `run` hands out.
@@ -325,38 +307,5 @@ impl CachedOrigin {
             self.origin = self.origin.from(sender);
         }
         &self.origin
-    }
-}
-
-/// A connection's part in the limits; given back when it ends.
-pub struct Connection {
-    service: Arc<Service>,
-    sender: Option<IpAddr>,
-    pending: usize,
-}
-
-impl Connection {
-    /// Says how much of a message that isn't whole is kept; false when all connections together keep too much.
-    pub fn keep(&mut self, pending: usize) -> bool {
-        let all = &self.service.pending;
-        let before = self.pending;
-        self.pending = pending;
-        all.fetch_add(pending, Ordering::Relaxed);
-        let now = all.fetch_sub(before, Ordering::Relaxed) - before;
-        now <= PENDING || pending <= LITTLE
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.keep(0);
-        let mut connections = lock(&self.service.connections);
-        connections.all -= 1;
-        if let Some(number) = connections.by_address.get_mut(&self.sender) {
-            *number -= 1;
-            if *number == 0 {
-                connections.by_address.remove(&self.sender);
-            }
-        }
     }
 }

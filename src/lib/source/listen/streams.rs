@@ -15,11 +15,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::admission::Connection;
 use super::counters::{add, count};
 use super::framing::Splitter;
 use super::origin::Origin;
 use super::proxy::{self, Proxy};
-use super::service::{Connection, Listener};
+use super::service::Listener;
 use super::tls::peer_name;
 use super::told;
 
@@ -41,9 +42,8 @@ impl Listener {
     pub async fn serve_tcp(self: Arc<Listener>, listener: TcpListener, stop: watch::Receiver<bool>) {
         let admit = |connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr| {
             let peer = peer.ip().to_canonical();
-            if let Some(connection) = self.service.admit(Some(peer)) {
-                connections.spawn(self.clone().tcp(stream, peer, connection, stop.clone()));
-            }
+            let connection = self.service.admit(Some(peer));
+            connections.spawn(self.clone().tcp(stream, peer, connection, stop.clone()));
         };
         serve(|context| listener.poll_accept(context), admit, stop.clone()).await;
     }
@@ -51,10 +51,9 @@ impl Listener {
     /// Takes connections of a Unix socket, like [`Listener::serve_tcp`].
     pub async fn serve_unix(self: Arc<Listener>, listener: UnixListener, stop: watch::Receiver<bool>) {
         let admit = |connections: &mut JoinSet<()>, stream: UnixStream, _| {
-            if let Some(connection) = self.service.admit(None) {
-                let origin = Origin::new(&self.name, None, None);
-                connections.spawn(self.clone().stream(stream, origin, connection, stop.clone()));
-            }
+            let connection = self.service.admit(None);
+            let origin = Origin::new(&self.name, None, None);
+            connections.spawn(self.clone().stream(stream, origin, connection, stop.clone()));
         };
         serve(|context| listener.poll_accept(context), admit, stop.clone()).await;
     }
@@ -70,7 +69,10 @@ impl Listener {
         if self.proxied {
             let trusted = self.service.limits.proxy_from.iter().any(|network| network.contains(&peer));
             let header = match trusted {
-                true => timeout(PROXY_WITHIN, proxy_header(&mut stream)).await.ok().flatten(),
+                true => tokio::select! {
+                    header = timeout(PROXY_WITHIN, proxy_header(&mut stream)) => header.ok().flatten(),
+                    () = connection.evicted() => return,
+                },
                 false => None,
             };
             let Some(announced) = header else {
@@ -84,12 +86,15 @@ impl Listener {
         };
         let accepted = {
             let handshake = async {
+                // Who says nothing keeps nobody from theirs.
+                stream.readable().await?;
                 let _one = self.service.handshakes.acquire().await;
                 tls.acceptor().accept(stream).await
             };
             let mut stopped = stop.clone();
             tokio::select! {
                 accepted = timeout(HANDSHAKE_WITHIN, handshake) => accepted,
+                () = connection.evicted() => return,
                 () = async { told(&mut stopped).await; tokio::time::sleep(DRAIN).await } => return,
             }
         };
@@ -132,6 +137,8 @@ impl Listener {
             });
             let read = tokio::select! {
                 read = timeout_at(patience, reading) => read,
+                // What has arrived of it is a message, as when it ends by itself.
+                () = connection.evicted() => Ok(Ok(0)),
                 () = told(&mut stop), if until.is_none() => {
                     until = Some(Instant::now() + DRAIN);
                     continue;
@@ -140,6 +147,7 @@ impl Listener {
             let mut ended = true;
             match read {
                 Ok(Ok(1..)) => {
+                    connection.touch();
                     let now = Instant::now();
                     ended = until.is_some_and(|until| until < now);
                     since = if splitter.pending() == 0 { None } else { since.filter(|_| messages == 0).or(Some(now)) };
