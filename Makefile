@@ -25,6 +25,7 @@ bench:
 	bash benches/hec.sh
 	bash benches/firehose.sh
 	bash benches/listen.sh
+	bash benches/resync.sh
 
 # Makes what was measured last the baseline.
 bench-save:

@@ -822,6 +822,31 @@ fn what_is_not_on_disk_is_not_settled() {
     assert_eq!(dir.read("text"), b"no stream\n");
 }
 
+/// A limit of file sizes is told as what it is, and a question for statistics ends nobody who has just begun.
+#[test]
+fn signals_that_say_something_end_nothing() {
+    let dir = workdir(50);
+    let (port, _) = serve(|request, _| match events(request).iter().position(|event| event != "1") {
+        Some(place) => told(400, "", &json!({"text": "bad", "code": 6, "invalid-event-number": place}).to_string()),
+        None => told(200, "", TAKEN),
+    });
+    let sink = hec(port, "--backup dead.hpb --in-flight 1 --max-batch-events 5 --checkpoint ck");
+    let ran = dir.sh(&format!("heka-tail --checkpoint ck --commit sink in.log | (ulimit -f 1; exec {sink})"));
+    assert!(
+        ran.code() == 3 && ran.stderr.contains("--backup dead.hpb: File too large"),
+        "{} {}",
+        ran.code(),
+        ran.stderr
+    );
+    // What had been appended is whole.
+    let kept = payloads(&dir.read("dead.hpb"));
+    assert!(!kept.is_empty() && kept.len() < 49, "{kept:?}");
+    for _ in 0..20 {
+        let ran = dir.sh("sleep 0.2 | heka-cat > out & pid=$!; sleep 0.01; kill -USR1 $pid 2>/dev/null; wait $pid");
+        assert!(ran.status.success(), "{:?} {}", ran.status, ran.stderr);
+    }
+}
+
 /// Ctrl-C is heard by all programs of a pipe: what is on its way arrives.
 #[test]
 fn an_interrupt_lets_a_listener_drain_into_its_sink() {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser};
 
+use super::signals::outlive_signals;
 use super::thread::report_panics;
 use super::{Exit, Failure, report, set_program, summarize};
 use crate::grammar::date_time::{iso, unix_seconds};
@@ -93,6 +94,7 @@ fn main_with<A: Parser + CommandFactory>(
         }
     };
     report_panics();
+    outlive_signals();
     let exit = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(args))) {
         Ok(Ok(exit)) => exit,
         Ok(Err(Failure::ClosedPipe)) => Exit::Success,

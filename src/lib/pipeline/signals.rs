@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 
 /// Why [`Signals::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,20 @@ pub struct WaitOn<'a> {
     pub timeout: Option<Duration>,
     /// Also wait on when a stop has been asked for (to drain what is on its way).
     pub ignore_stop: bool,
+}
+
+/// Whether statistics were asked for.
+fn statistics_flag() -> &'static Arc<AtomicBool> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    FLAG.get_or_init(Arc::default)
+}
+
+/// Signals that would end a program that has only begun, or that has a better way to say what is wrong: SIGUSR1, which asks
+/// for statistics, and SIGXFSZ, of which a write that fails says the same with the file's name.
+pub fn outlive_signals() {
+    // Where the system refuses it, the signals do what they always did.
+    let _ = signal_hook::flag::register(SIGUSR1, statistics_flag().clone());
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
 /// The process's signal state.
@@ -66,7 +80,7 @@ impl Signals {
         let stop = Arc::new(AtomicBool::new(false));
         let interrupt = Arc::new(AtomicBool::new(false));
         let any = Arc::new(AtomicBool::new(false));
-        let statistics = Arc::new(AtomicBool::new(false));
+        let statistics = statistics_flag().clone();
         for (signal, flag) in [(SIGINT, &interrupt), (SIGTERM, &stop)] {
             // Looks at the flag before the next line sets it: so only a second signal ends the process.
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, any.clone())?;

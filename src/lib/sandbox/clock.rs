@@ -22,8 +22,9 @@ pub enum Clock {
 
 /// A pipe that is silent for so long is not a replay.
 const SILENCE: Duration = Duration::from_secs(5);
-/// Ticks that are made up for where no message has been for a long time; the rest of the gap is passed over.
-const MAX_TICKS: i64 = 100_000;
+/// So many ticks in a row come without a message between them. Of a longer gap, two change something: the one that ends the
+/// interval of the last message, and the one before the next message. A wrong clock makes gaps of decades.
+const MAX_TICKS: i64 = 1_440;
 /// Looking at the machine's clock costs as much as a small message.
 const LOOK_EVERY: u32 = 32;
 
@@ -131,18 +132,18 @@ impl Ticker {
             return None;
         }
         let missed = (now - next) / self.interval;
-        let due = match self.clock {
+        let (due, following) = match self.clock {
             // A machine that was too busy is not made busier.
-            Clock::Wall => next + missed * self.interval,
+            Clock::Wall => (next + missed * self.interval, next + (missed + 1) * self.interval),
             _ if missed >= MAX_TICKS => {
                 report_once("gaps without messages", || {
-                    format!("no messages for {missed} ticks: the timer is called for the last {MAX_TICKS} of them")
+                    format!("no messages for {missed} ticks: the timer is called for the first and the last of them")
                 });
-                next + (missed - MAX_TICKS + 1) * self.interval
+                (next, next + missed * self.interval)
             }
-            _ => next,
+            _ => (next, next + self.interval),
         };
-        self.next = Some(due + self.interval);
+        self.next = Some(following);
         Some(due)
     }
 
@@ -230,7 +231,11 @@ mod tests {
     fn a_gap_of_years_takes_no_time() {
         let mut ticker = Ticker::new(Clock::Message, Duration::from_secs(1));
         assert!(ticks(&mut ticker, 10).is_empty());
-        let ticks = ticks(&mut ticker, 1_000_000_000);
-        assert_eq!((ticks.len(), ticks.last()), (MAX_TICKS as usize, Some(&1_000_000_000)));
+        assert_eq!(ticks(&mut ticker, 1_000_000_000), [11, 1_000_000_000]);
+        // A day of minutes is no such gap.
+        let mut ticker = Ticker::new(Clock::Message, Duration::from_secs(60));
+        assert!(ticks(&mut ticker, 0).is_empty());
+        assert_eq!(ticks(&mut ticker, 86_400).len(), 1_440);
+        assert_eq!(ticks(&mut ticker, 3 * 86_400), [86_460, 3 * 86_400]);
     }
 }
