@@ -286,7 +286,7 @@ fn a_server_that_is_away_is_waited_for() {
         "heka-tail --checkpoint ck --commit sink cef.log | heka-cef syslog --address tcp://127.0.0.1:{port} --checkpoint ck"
     ));
     assert!(pipe.stderr_line().contains("trying again"));
-    assert!(!dir.path("ck").exists());
+    assert_eq!(dir.read("ck"), b"{\"streams\":{}}\n", "nothing is delivered");
     let server = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let (mut stream, _) = server.accept().unwrap();
     let mut text = String::new();

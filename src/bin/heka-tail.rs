@@ -351,8 +351,8 @@ fn template(args: &Args, hostname: Option<String>) -> Template {
 
 fn commit(args: &Args) -> Result<Commit, Failure> {
     // Who writes a file has it to itself.
-    let open =
-        if args.commit == Who::Source && args.checkpoint.len() == 1 { Checkpoint::open } else { Checkpoint::load };
+    let writes = args.commit == Who::Source && args.checkpoint.len() == 1 && !args.list;
+    let open = if writes { Checkpoint::open } else { Checkpoint::load };
     let checkpoints = args.checkpoint.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     match (args.commit, checkpoints.len()) {
         (_, 0) => Ok(Commit::None),

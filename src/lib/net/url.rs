@@ -99,6 +99,21 @@ impl Url {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_secret_is_in_what_is_shown(
+            user in "[a-z:%]{0,5}", secret in "S3CRET[a-z]{0,3}", host in "\\PC{0,12}", rest in "[/?#]\\PC{0,9}",
+        ) {
+            for text in [format!("http://{user}{secret}@{host}{rest}{secret}"), format!("https://{host}{rest}{secret}"), host] {
+                match Url::parse(&text) {
+                    Ok(url) => prop_assert!(!url.origin().contains("S3CRET"), "{text}"),
+                    Err(words) => prop_assert!(!words.contains("S3CRET"), "{text}: {words}"),
+                }
+            }
+        }
+    }
 
     #[test]
     fn parts_of_an_address() {

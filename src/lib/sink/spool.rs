@@ -363,6 +363,16 @@ fn salvage(mut bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Nothing of a file is lost: what is no message is in the rest.
+        #[test]
+        fn a_damaged_batch_comes_apart_whole(bytes in proptest::collection::vec(prop_oneof![Just(0x1eu8), Just(0x1f), Just(8), any::<u8>()], 0..300)) {
+            let (whole, damaged) = salvage(&bytes);
+            prop_assert_eq!(whole.len() + damaged.len(), bytes.len());
+        }
+    }
 
     #[test]
     fn batches_are_taken_in_order_and_taken_up_again() {

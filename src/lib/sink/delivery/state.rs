@@ -142,7 +142,7 @@ pub struct Shared<S, F> {
     state: Mutex<State<S>>,
     /// Something is ready, or ends.
     pub work: Condvar,
-    /// Something was delivered.
+    /// Something was delivered, or is being sent.
     pub room: Condvar,
     servers: Vec<S>,
     pub spool: Option<Spool>,
@@ -416,6 +416,8 @@ impl<S: Server, F: Form> Shared<S, F> {
                     circuit.begin();
                 }
                 state.sending.push((number, part.body.len(), part.shadow()));
+                // The next one may get ready while this one is sent.
+                self.room.notify_all();
                 return Some(Work::Send(part, place));
             }
             let parts = state.ready.iter().filter_map(|part| part.not_before);

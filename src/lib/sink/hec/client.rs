@@ -259,13 +259,28 @@ impl Received {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn judged(status: u16, text: &str) -> Reply {
+        let json = serde_json::from_str(text).ok().filter(Json::is_object).unwrap_or(Json::Null);
+        Received { status, text: text.into(), json, retry_after: None, location: Some(text.into()) }.reply(3)
+    }
+
+    proptest! {
+        /// A server may answer with anything.
+        #[test]
+        fn every_reply_is_judged(status in 100u16..600, text in "(\\PC{0,40}|\\{\"(text|code|ackId|invalid-event-number)\":(\\PC{0,9}|-?[0-9]{1,25}|\\[[0-9]{0,3}\\]|null)\\})") {
+            let reply = judged(status, &text);
+            // Success is said by 2xx alone.
+            if !(200..300).contains(&status) {
+                prop_assert!(!matches!(reply, Reply::Accepted { .. }), "{reply}");
+            }
+            let _ = crate::sink::answer::retry_after(&text);
+        }
+    }
 
     #[test]
     fn replies_are_judged_by_code_and_status() {
-        let judged = |status, text: &str| {
-            let json = serde_json::from_str(text).ok().filter(Json::is_object).unwrap_or(Json::Null);
-            Received { status, text: text.into(), json, retry_after: None, location: None }.reply(3)
-        };
         assert_eq!(judged(200, r#"{"text":"Success","code":0,"ackId":7}"#), Reply::Accepted { ack_id: Some(7) });
         assert_eq!(judged(200, r#"{"text":"full","code":24}"#), Reply::Accepted { ack_id: None });
         assert_eq!(judged(200, r#"{"text":"Success"}"#), Reply::Accepted { ack_id: None });

@@ -242,6 +242,7 @@ fn percent_decoded(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn conditions_on_replies() {
@@ -257,6 +258,17 @@ mod tests {
             assert_eq!(Condition::parse(condition).unwrap().holds(reply.as_bytes()), holds, "{condition} {reply}");
         }
         assert!(Condition::parse("").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bulk_reply_is_judged(text in "\\PC{0,40}", status in any::<i64>(), inner in "\\PC{0,9}") {
+            judge_items(text.as_bytes());
+            let items = serde_json::json!({"errors": true, "items": [null, inner, {"index": {"status": status}}, {}]});
+            prop_assert!(matches!(judge_items(items.to_string().as_bytes()), Reply::Items(items) if items.len() == 4));
+            percent_decoded(&text);
+            let _ = Condition::parse(&text).map(|condition| condition.holds(inner.as_bytes()));
+        }
     }
 
     #[test]
