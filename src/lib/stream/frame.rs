@@ -174,9 +174,15 @@ pub enum Step<'a> {
 }
 
 enum Head {
-    Complete { header_len: usize, total: usize, shape: Shape },
+    Complete {
+        header_len: usize,
+        total: usize,
+        shape: Shape,
+    },
     Partial,
     Bad(GapReason),
+    /// Not looked at: there is not effort enough.
+    Unexamined,
 }
 
 /// How much looking at what is no record is worth: each byte that passes allows for some elements of messages that fail.
@@ -188,6 +194,8 @@ enum Head {
 pub struct Effort {
     left: usize,
     most: usize,
+    /// Up to where the input's bytes have counted.
+    counted: u64,
     /// Elements that were looked at in vain.
     #[cfg(test)]
     spent: usize,
@@ -205,6 +213,7 @@ impl Effort {
         Effort {
             left: most,
             most,
+            counted: 0,
             #[cfg(test)]
             spent: 0,
         }
@@ -213,6 +222,13 @@ impl Effort {
     #[inline]
     fn pass(&mut self, bytes: usize) {
         self.left = self.left.saturating_add(bytes.saturating_mul(EFFORT)).min(self.most);
+    }
+
+    /// The input has passed up to there. Good records are not counted one by one, but when it matters.
+    fn pass_to(&mut self, offset: u64) {
+        let bytes = offset.saturating_sub(self.counted);
+        self.counted = offset;
+        self.pass(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
 
     /// An element has two bytes at least.
@@ -249,7 +265,7 @@ pub fn scan<'a>(bytes: &'a [u8], max_message: usize, effort: &mut Effort) -> (us
                 return (at, Scanned::Frame(Frame { raw: &bytes[at..at + total], header_len, shape }));
             }
             Head::Partial => return (at, Scanned::Incomplete),
-            Head::Bad(_) => at += 1,
+            Head::Bad(_) | Head::Unexamined => at += 1,
         }
     }
     (bytes.len(), Scanned::Incomplete)
@@ -302,6 +318,7 @@ impl Deframer {
     /// Begins another input in the same buffer.
     pub fn restart(&mut self) {
         (self.start, self.end, self.offset, self.gap, self.at_end) = (0, 0, 0, None, false);
+        self.effort.counted = 0;
     }
 
     /// The next frame or gap in the buffer.
@@ -328,13 +345,15 @@ impl Deframer {
                     let at = self.start;
                     self.start += total;
                     self.offset += total as u64;
-                    self.effort.pass(total);
                     return Step::Frame(Frame { raw: &self.buf[at..at + total], header_len, shape });
                 }
                 Head::Partial if !self.at_end => return Step::Incomplete,
                 // A false record at the end may hide good ones behind it, so the search goes on inside.
                 Head::Partial => self.skip(1, GapReason::Truncated),
                 Head::Bad(reason) => self.skip(1, reason),
+                // Good records may have passed since it was counted last.
+                Head::Unexamined if self.effort.counted < self.offset => self.effort.pass_to(self.offset),
+                Head::Unexamined => self.skip(1, GapReason::Garbage),
             }
         }
     }
@@ -342,9 +361,9 @@ impl Deframer {
     fn skip(&mut self, bytes: usize, reason: GapReason) {
         let gap = self.gap.get_or_insert(Gap { offset: self.offset, bytes: 0, reason });
         gap.bytes += bytes as u64;
-        self.effort.pass(bytes);
         self.start += bytes;
         self.offset += bytes as u64;
+        self.effort.pass_to(self.offset);
     }
 }
 
@@ -375,7 +394,7 @@ fn examine(window: &[u8], max_message: usize, effort: &mut Effort) -> Head {
                 Head::Bad(GapReason::Garbage)
             }
         },
-        Some(_) => Head::Bad(GapReason::Garbage),
+        Some(_) => Head::Unexamined,
     }
 }
 
