@@ -23,7 +23,7 @@ _heka__listen() {
 
     case "${cmd}" in
         heka__listen)
-            opts="-h -V --udp --tcp --tls --unix --unixgram --hec --address --gelf --heka --udp-port --tcp-port --tls-port --cert --key --client-ca --client-cert-optional --proxy-protocol --proxy-from --tz --no-raw --rsyslog-names --gelf-lf --gelf-strict --gelf-max-sets --signers --require-signer --token-file --max-content-length --max-message --max-connections --max-connections-per-address --idle --complete-within --receive-buffer --max-queue-bytes --stats --help --version"
+            opts="-h -V --udp --tcp --tls --unix --unixgram --hec --address --gelf --heka --udp-port --tcp-port --tls-port --cert --key --client-ca --client-cert-optional --proxy-protocol --proxy-from --tz --no-raw --rsyslog-names --gelf-lf --gelf-strict --gelf-max-sets --signers --require-signer --token-file --max-content-length --max-message --max-memory --max-connections --max-connections-per-address --idle --complete-within --receive-buffer --max-queue-bytes --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -114,6 +114,10 @@ _heka__listen() {
                     return 0
                     ;;
                 --max-message)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

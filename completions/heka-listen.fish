@@ -19,13 +19,14 @@ complete -c heka-listen -l signers -d 'TOML file of signers\' keys, [NAME_VERSIO
 complete -c heka-listen -l require-signer -d 'Drop what this signer has not signed' -r
 complete -c heka-listen -l token-file -d 'File of the tokens that are let in, one a line; without it the environment variable HEKA_HEC_TOKEN' -r -F
 complete -c heka-listen -l max-content-length -d 'Longest request body, after decompression' -r
-complete -c heka-listen -l max-message -d 'Longest message; what is longer is cut, and says so in Fields[truncated]' -r
+complete -c heka-listen -l max-message -d 'Longest message, [default: 64K; HEC events: 4M less 64K]; what is longer is cut, and says so in Fields[truncated]' -r
+complete -c heka-listen -l max-memory -d 'Memory for everything together: what waits to be written, connections, messages and requests that aren\'t whole, chunks, ack ids; at least 32M' -r
 complete -c heka-listen -l max-connections -d 'Connections at a time; where there is no room, one of the address that has most is closed, the one that has been silent for longest' -r
 complete -c heka-listen -l max-connections-per-address -d 'Connections of one address at a time' -r
 complete -c heka-listen -l idle -d 'Close connections that send nothing for so long; 0 is never' -r
 complete -c heka-listen -l complete-within -d 'Close connections whose message, or HEC request\'s header, is not whole so long after its first byte; the body of a HEC request has to come with 1 KB a second at least after that time' -r
 complete -c heka-listen -l receive-buffer -d 'Buffer that the kernel is asked for, for each UDP socket; how large it allows is printed' -r
-complete -c heka-listen -l max-queue-bytes -d 'Let senders wait while so many bytes are to be written' -r
+complete -c heka-listen -l max-queue-bytes -d 'Let senders wait while so many bytes are to be written [default: a tenth of --max-memory]' -r
 complete -c heka-listen -l gelf -d 'GELF where no protocol is named, instead of syslog'
 complete -c heka-listen -l heka -d 'Framed Heka messages where no protocol is named, instead of syslog'
 complete -c heka-listen -l client-cert-optional -d 'Let clients in that show no certificate, too'

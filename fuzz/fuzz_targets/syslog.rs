@@ -15,7 +15,7 @@ fn pieces(bytes: &[u8], chunk: usize) -> Vec<(Vec<u8>, bool)> {
     for part in bytes.chunks(chunk) {
         splitter.feed(part, |piece| found.push((piece.bytes.to_vec(), piece.truncated)));
     }
-    splitter.finish(|piece| found.push((piece.bytes.to_vec(), piece.truncated)));
+    splitter.finish(false, |piece| found.push((piece.bytes.to_vec(), piece.truncated)));
     found
 }
 

@@ -11,7 +11,10 @@ use heka::pipeline::{self, Exit, Failure, Signals, StatsArgs, WaitOn, Wake, pars
 use heka::source::listen::gelf::{Gelf, GelfOptions};
 use heka::source::listen::hec::{Hec, HecOptions};
 use heka::source::listen::syslog::{Syslog, SyslogOptions};
-use heka::source::listen::{Limits, Listeners, Port, Protocol, Service, Signed, Socket, Tls, TlsFiles, Writer};
+use heka::source::listen::{
+    LEAST_MEMORY, Limits, Listeners, Port, Protocol, Service, Shares, Signed, Socket, Tls, TlsFiles, Writer,
+};
+use heka::stream::DEFAULT_READ_MESSAGE;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
@@ -156,9 +159,14 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = parse_size, help_heading = "HEC")]
     max_content_length: usize,
 
-    /// Longest message; what is longer is cut, and says so in Fields[truncated]
-    #[arg(long, value_name = "BYTES", default_value = "64K", value_parser = parse_size, help_heading = "Limits")]
-    max_message: usize,
+    /// Longest message, [default: 64K; HEC events: 4M less 64K]; what is longer is cut, and says so in Fields[truncated]
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, help_heading = "Limits")]
+    max_message: Option<usize>,
+
+    /// Memory for everything together: what waits to be written, connections, messages and requests that aren't whole,
+    /// chunks, ack ids; at least 32M
+    #[arg(long, value_name = "BYTES", default_value = "128M", value_parser = parse_memory, help_heading = "Limits")]
+    max_memory: usize,
 
     /// Connections at a time; where there is no room, one of the address that has most is closed, the one that has been
     /// silent for longest
@@ -182,9 +190,9 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size, help_heading = "Limits")]
     receive_buffer: usize,
 
-    /// Let senders wait while so many bytes are to be written
-    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size, help_heading = "Limits")]
-    max_queue_bytes: usize,
+    /// Let senders wait while so many bytes are to be written [default: a tenth of --max-memory]
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, help_heading = "Limits")]
+    max_queue_bytes: Option<usize>,
 
     #[command(flatten)]
     stats: StatsArgs,
@@ -195,10 +203,16 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
     text.parse().ok().or_else(address).ok_or_else(|| "expected a network such as 10.0.0.0/8, or an address".into())
 }
 
+fn parse_memory(text: &str) -> Result<usize, String> {
+    parse_size(text).and_then(|size| if size < LEAST_MEMORY { Err("less than 32M".into()) } else { Ok(size) })
+}
+
 fn parse_zone(text: &str) -> Result<TimeZone, String> {
     if text == "UTC" { Ok(TimeZone::UTC) } else { TimeZone::get(text).map_err(|error| error.to_string()) }
 }
 
+/// Longest message where nothing is said. Programs that read messages pass over those of more than 4 MiB.
+const MAX_MESSAGE: usize = 64 << 10;
 /// Open files that are no connections.
 const RESERVED_FILES: usize = 32;
 
@@ -250,15 +264,18 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let stop = Arc::new(stop);
     let failed = stop.clone();
-    let (writer, written) = Writer::start(args.max_queue_bytes, move || {
+    let memory = Shares::of(args.max_memory);
+    let (writer, written) = Writer::start(args.max_queue_bytes.unwrap_or(memory.queue), move || {
         let _ = failed.send(true);
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("no event loop: {error}")))?;
+    let max_message = args.max_message.unwrap_or(MAX_MESSAGE);
     let limits = Limits {
-        max_message: args.max_message,
+        memory,
+        max_message,
         max_connections: args.max_connections.min(most),
         max_connections_per_address: args.max_connections_per_address,
         idle: args.idle,
@@ -268,7 +285,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
     };
     let zone = args.tz.unwrap_or_else(TimeZone::system);
     let syslog = Syslog::new(SyslogOptions { zone, raw: !args.no_raw, rsyslog_names: args.rsyslog_names });
-    let gelf = Gelf::new(GelfOptions { strict: args.gelf_strict, raw: !args.no_raw, max_message: args.max_message });
+    let gelf = Gelf::new(GelfOptions { strict: args.gelf_strict, raw: !args.no_raw, max_message });
     let signed = Signed::new(keys, args.require_signer);
     let service = Service::new(limits, writer.counts(), syslog, gelf, signed, args.gelf_max_sets);
 
@@ -290,7 +307,8 @@ fn run(args: Args) -> Result<Exit, Failure> {
             listeners.unixgram(socket)?;
         }
         listeners.inherited(args.receive_buffer)?;
-        let options = HecOptions { tokens, max_content: args.max_content_length, tls: tls.clone() };
+        let max_event = args.max_message.unwrap_or(DEFAULT_READ_MESSAGE - MAX_MESSAGE);
+        let options = HecOptions { tokens, max_content: args.max_content_length, max_event, tls: tls.clone() };
         let server = Hec::new(options, &service, writer);
         for address in &args.hec {
             listeners.hec(*address, &server)?;

@@ -630,7 +630,7 @@ fn live_timers_come_and_one_manager_is_enough() {
 #[test]
 fn kill_9_leaves_one_of_the_valid_sets_and_whole_files() {
     let rounds = setting("HEKA_KILL_ROUNDS", 12);
-    let seed = setting("HEKA_SEED", std::process::id() as u64);
+    let seed = setting("HEKA_SEED", 1);
     println!("HEKA_SEED={seed} HEKA_KILL_ROUNDS={rounds}");
     let mut random = Random(seed);
     let dir = group();

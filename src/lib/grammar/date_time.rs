@@ -78,6 +78,25 @@ pub fn unix_seconds(text: &str) -> Option<i64> {
     Some(if negative { -ns } else { ns })
 }
 
+/// The same where senders count in other units than their protocol's seconds: milliseconds, microseconds or nanoseconds, told
+/// by the number's size. In seconds, the number would be beyond the year 5000.
+pub fn unix_time(text: &str) -> Option<i64> {
+    let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let whole = whole.trim_start_matches('0');
+    let per_second = match whole.len() {
+        ..12 => return unix_seconds(text),
+        12..15 => 3,
+        15..18 => 6,
+        _ => 9,
+    };
+    let (seconds, rest) = whole.split_at_checked(whole.len() - per_second)?;
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    unix_seconds(&format!("{sign}{seconds}.{rest}{fraction}"))
+}
+
 /// The last timestamp of a log and its value: consecutive lines mostly have the same one.
 #[derive(Default, Debug)]
 pub struct ClfCache {
@@ -207,6 +226,26 @@ pub fn current_year() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn epochs_tell_their_unit_by_their_size() {
+        let cases = [
+            ("1433188255.253", Some(1_433_188_255_253_000_000)),
+            ("1433188255253", Some(1_433_188_255_253_000_000)),
+            ("1664879965123456", Some(1_664_879_965_123_456_000)),
+            ("1433188255253000001", Some(1_433_188_255_253_000_001)),
+            ("1433188255253.5", Some(1_433_188_255_253_500_000)),
+            ("-1433188255253", Some(-1_433_188_255_253_000_000)),
+            ("99999999999", unix_seconds("99999999999")),
+            ("0", Some(0)),
+            ("noon", None),
+            ("", None),
+            ("1433188255253x", None),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(unix_time(text), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn known_times_are_read() {

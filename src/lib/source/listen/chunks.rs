@@ -14,11 +14,11 @@ const HEADER: usize = 12;
 /// Of a message (GELF: UDP).
 const MOST_CHUNKS: u8 = 128;
 const COMPLETE_WITHIN: Duration = Duration::from_secs(5);
-/// Bytes of all sets, and of one message before decompression.
-const MAX_BYTES: usize = 64 << 20;
+/// Bytes of one message before decompression.
 const MAX_MESSAGE: usize = 1 << 20;
-/// What a set takes besides its data.
+/// What a set, and a chunk of it, take besides their data.
 const OVERHEAD: usize = 256;
+const CHUNK_OVERHEAD: usize = 48;
 
 type Key = (Option<IpAddr>, [u8; 8]);
 
@@ -32,6 +32,8 @@ struct Set {
 /// The sets that are not whole.
 pub struct Chunks {
     max_sets: usize,
+    /// Bytes of all sets.
+    max_bytes: usize,
     sets: HashMap<Key, Set>,
     /// When each was begun, oldest first; those that got whole meanwhile are still among them.
     begun: VecDeque<(Instant, Key, u64)>,
@@ -54,9 +56,10 @@ pub struct Dropped {
 }
 
 impl Chunks {
-    pub fn new(max_sets: usize) -> Chunks {
+    pub fn new(max_sets: usize, max_bytes: usize) -> Chunks {
         Chunks {
             max_sets: max_sets.max(1),
+            max_bytes,
             sets: HashMap::new(),
             begun: VecDeque::new(),
             bytes: 0,
@@ -97,15 +100,16 @@ impl Chunks {
             return None;
         }
         set.chunks.push((number, data.into()));
-        set.bytes += data.len();
-        self.bytes += data.len();
-        if set.bytes > MAX_MESSAGE + OVERHEAD {
+        let taken = data.len() + CHUNK_OVERHEAD;
+        set.bytes += taken;
+        self.bytes += taken;
+        if set.bytes > MAX_MESSAGE + OVERHEAD + MOST_CHUNKS as usize * CHUNK_OVERHEAD {
             self.dropped.crowded += 1;
             self.remove(&key);
             return None;
         }
         if set.chunks.len() < count as usize {
-            while self.bytes > MAX_BYTES || self.sets.len() > self.max_sets {
+            while self.bytes > self.max_bytes || self.sets.len() > self.max_sets {
                 self.drop_oldest();
                 self.dropped.crowded += 1;
             }
@@ -152,13 +156,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const MAX_BYTES: usize = 64 << 20;
+
     fn chunk(id: u64, number: u8, count: u8, data: &[u8]) -> Vec<u8> {
         [&MAGIC[..], &id.to_be_bytes(), &[number, count], data].concat()
     }
 
     #[test]
     fn sets_are_joined_by_number_and_belong_to_their_senders() {
-        let mut chunks = Chunks::new(10);
+        let mut chunks = Chunks::new(10, MAX_BYTES);
         let now = Instant::now();
         let (a, b) = (Some("192.0.2.1".parse().unwrap()), Some("192.0.2.2".parse().unwrap()));
         assert_eq!(chunks.take(a, &chunk(1, 1, 2, b"world"), now), None);
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn sets_end_by_time_and_by_number() {
-        let mut chunks = Chunks::new(10);
+        let mut chunks = Chunks::new(10, MAX_BYTES);
         let begun = Instant::now();
         for id in 0..100_000 {
             chunks.take(None, &chunk(id, 0, 2, b"x"), begun);
@@ -186,7 +192,7 @@ mod tests {
         chunks.expire(begun + COMPLETE_WITHIN);
         assert_eq!((chunks.sets.len(), chunks.dropped.late, chunks.bytes), (0, 10, 0));
         // By the bytes of all of them.
-        let mut chunks = Chunks::new(10_000);
+        let mut chunks = Chunks::new(10_000, MAX_BYTES);
         let large = vec![b'x'; 60_000];
         for id in 0..2_000 {
             chunks.take(None, &chunk(id, 0, 2, &large), begun);
@@ -194,7 +200,7 @@ mod tests {
         }
         assert!(chunks.sets.len() > 1_000);
         // And of one.
-        let mut chunks = Chunks::new(10);
+        let mut chunks = Chunks::new(10, MAX_BYTES);
         for number in 0..20 {
             chunks.take(None, &chunk(1, number, 128, &large), begun);
         }
@@ -207,7 +213,7 @@ mod tests {
             let parts: Vec<&[u8]> = message.chunks(size.max(message.len().div_ceil(128))).collect();
             let mut places: Vec<usize> = (0..parts.len()).collect();
             places.sort_by_key(|place| (*place as u64 ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let mut chunks = Chunks::new(10);
+            let mut chunks = Chunks::new(10, MAX_BYTES);
             let mut joined = None;
             for place in places {
                 let datagram = chunk(7, place as u8, parts.len() as u8, parts[place]);

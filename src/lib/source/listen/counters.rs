@@ -33,8 +33,6 @@ counters! {
     connections_evicted,
     /// For silence, or for a message that did not end in time.
     connections_timed_out,
-    /// For messages that did not end, when they took too much memory together.
-    connections_closed_for_memory,
     /// TLS that did not come about.
     handshakes_failed,
     /// No header of the PROXY protocol, a wrong one, or from a stranger.

@@ -15,6 +15,8 @@ pub enum Framing {
     Nul,
     /// Up to a zero byte or a line's end.
     NulOrLine,
+    /// Up to a line's end.
+    Line,
     /// Framed Heka messages.
     Heka,
 }
@@ -69,6 +71,11 @@ impl Splitter {
         self.pending.len()
     }
 
+    /// What they take.
+    pub fn kept(&self) -> usize {
+        self.pending.capacity()
+    }
+
     /// Takes bytes in, hands whole messages out.
     pub fn feed(&mut self, bytes: &[u8], mut take: impl FnMut(Piece<'_>)) {
         if self.pending.is_empty() {
@@ -85,8 +92,8 @@ impl Splitter {
         self.pending = pending;
     }
 
-    /// The connection has ended: what is there is a message, though maybe not all of it.
-    pub fn finish(&mut self, mut take: impl FnMut(Piece<'_>)) {
+    /// The connection has ended, or is `cut`: what is there is a message, though maybe not all of it.
+    pub fn finish(&mut self, cut: bool, mut take: impl FnMut(Piece<'_>)) {
         let pending = std::mem::take(&mut self.pending);
         self.searched = 0;
         if pending.is_empty() || self.skip != Skip::Nothing {
@@ -96,9 +103,9 @@ impl Splitter {
             Framing::Heka => self.garbage += pending.len() as u64,
             Framing::Syslog => match counted(&pending) {
                 Count::Octets { prefix, .. } => take(Piece { bytes: &pending[prefix..], truncated: true }),
-                Count::Unknown | Count::None => self.hand_over(&pending, false, &mut take),
+                Count::Unknown | Count::None => self.hand_over(&pending, cut, &mut take),
             },
-            Framing::Nul | Framing::NulOrLine => self.hand_over(&pending, false, &mut take),
+            Framing::Nul | Framing::NulOrLine | Framing::Line => self.hand_over(&pending, cut, &mut take),
         }
     }
 
@@ -189,6 +196,7 @@ impl Splitter {
     fn end_of_line(&self, bytes: &[u8]) -> Option<usize> {
         match self.framing {
             Framing::Nul => memchr(0, bytes),
+            Framing::Line => memchr(b'\n', bytes),
             _ => memchr2(b'\n', 0, bytes),
         }
     }
@@ -251,7 +259,7 @@ mod tests {
         for part in bytes.chunks(chunk) {
             splitter.feed(part, &mut take);
         }
-        splitter.finish(&mut take);
+        splitter.finish(false, &mut take);
         assert_eq!(splitter.pending(), 0);
         found
     }
@@ -311,7 +319,7 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_don_t_matter(bytes in "([0-9]{1,3} |<|<13>|[a-c\\n\\r\\x00]){0,60}", chunk in 1usize..20, limit in 1usize..40) {
-            for framing in [Framing::Syslog, Framing::Nul, Framing::NulOrLine, Framing::Heka] {
+            for framing in [Framing::Syslog, Framing::Nul, Framing::NulOrLine, Framing::Line, Framing::Heka] {
                 let whole = split(framing, limit, bytes.as_bytes(), usize::MAX);
                 prop_assert_eq!(split(framing, limit, bytes.as_bytes(), chunk), whole);
             }

@@ -9,9 +9,10 @@ use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::json::{self, Scalar};
 use super::origin::Origin;
 use super::syslog::put_text;
-use crate::grammar::date_time::{SECOND, unix_seconds};
+use crate::grammar::date_time::{SECOND, unix_time};
 use crate::message::{MessageBuilder, TextHeader, uuid};
 use crate::stream::put_frame;
 
@@ -129,7 +130,8 @@ impl Gelf {
             self.put_unread(text, truncated, "compression", origin, frames);
             return false;
         }
-        let Ok(Members(members)) = serde_json::from_slice(text) else {
+        let readable = json::readable(text);
+        let Ok(Members(members)) = serde_json::from_str(&readable) else {
             self.put_unread(text, truncated, "json", origin, frames);
             return false;
         };
@@ -171,21 +173,23 @@ impl Gelf {
         let mut errors = Vec::new();
         let mut version = None;
         for (name, value) in members {
-            let text = || string(value).unwrap_or_else(|| value.get().to_string());
+            let text = || json::string(value.get()).unwrap_or(value.get().into()).into_owned();
             match name.as_str() {
                 "version" => version = Some(text()),
                 "host" => parsed.host = Some(text()),
                 "short_message" => parsed.short = Some(text()),
                 "full_message" => parsed.full = Some(text()).filter(|full| !full.is_empty()),
                 "timestamp" => {
-                    let time = unix_seconds(text().trim());
+                    let time = unix_time(text().trim());
                     parsed.time = time.filter(|time| (0..LATEST * SECOND).contains(time));
                     if parsed.time.is_none() {
                         errors.push("timestamp");
                     }
                 }
                 "level" => {
-                    parsed.level = text().trim().parse().ok().filter(|level| (0..8).contains(level));
+                    // Some write 3.0.
+                    let level = text().trim().parse().ok().filter(|level: &f64| level.fract() == 0.0);
+                    parsed.level = level.map(|level| level as i64).filter(|level| (0..8).contains(level));
                     if parsed.level.is_none() {
                         errors.push("level");
                         parsed.fields.push(("level", value));
@@ -255,25 +259,23 @@ pub fn is_compressed(bytes: &[u8]) -> bool {
     !matches!(compression(bytes), Compression::None)
 }
 
-fn string(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok()
-}
-
-/// Strings and numbers as they are, everything else as its JSON text.
+/// Strings and numbers as they are, everything else as its JSON text; nothing for null.
 fn put_value(builder: &mut MessageBuilder<'_>, name: &[u8], json: &str) {
-    if json.starts_with('"') {
-        let text: String = serde_json::from_str(json).unwrap_or_default();
-        return put_text(builder, name, text.as_bytes());
-    }
-    let number =
-        json.parse::<f64>().ok().filter(|_| json.starts_with(|first: char| first == '-' || first.is_ascii_digit()));
-    match (json.parse::<i64>(), number) {
-        (Ok(integer), _) => builder.integer_field(name, integer, b""),
-        // Up to 2^53, a double without a fraction is exactly that integer.
-        (_, Some(number)) if number.fract() == 0.0 && number.abs() <= 9.007_199_254_740_992e15 => {
-            builder.integer_field(name, number as i64, b"")
+    match json::scalar(json) {
+        Some(Scalar::Null) => {}
+        Some(Scalar::Text(text)) => put_text(builder, name, text.as_bytes()),
+        Some(Scalar::Integer(integer)) => {
+            builder.integer_field(name, integer, b"");
         }
-        (_, Some(number)) => builder.double_field(name, number, b""),
-        _ => builder.string_field(name, json.as_bytes(), b""),
-    };
+        // Up to 2^53, a double without a fraction is exactly that integer.
+        Some(Scalar::Double(number)) if number.fract() == 0.0 && number.abs() <= 9.007_199_254_740_992e15 => {
+            builder.integer_field(name, number as i64, b"");
+        }
+        Some(Scalar::Double(number)) => {
+            builder.double_field(name, number, b"");
+        }
+        None => {
+            builder.string_field(name, json.as_bytes(), b"");
+        }
+    }
 }

@@ -5,15 +5,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
-use tokio::sync::Semaphore;
-
 use super::address::Protocol;
-use super::admission::{Admission, Connection};
+use super::admission::{Admission, CONNECTION, Connection, TLS};
 use super::chunks::{Chunks, MAGIC};
 use super::counters::{Counters, add, count};
 use super::framing::{Framing, Piece, trimmed};
 use super::gelf::{Gelf, is_compressed};
+use super::memory::Shares;
 use super::origin::Origin;
 use super::signed::Signed;
 use super::sockets;
@@ -23,9 +21,8 @@ use super::writer::{Counts, Writer};
 use crate::message::now_ns;
 use crate::pipeline::{Stats, report};
 use crate::stream::{Effort, Scanned, scan};
+use ipnet::IpNet;
 
-/// Handshakes that have begun, at once: each takes a millisecond of the processor, and some 20 KB.
-const HANDSHAKES: usize = 1024;
 /// What senders are held to.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -34,6 +31,7 @@ pub struct Limits {
     pub max_connections_per_address: usize,
     /// A connection that sends nothing for so long is closed; zero for never.
     pub idle: Duration,
+    pub memory: Shares,
     /// A message has to be whole so long after its first byte.
     pub whole_within: Duration,
     /// GELF over connections may end with a line's end, too.
@@ -47,7 +45,6 @@ pub struct Service {
     pub limits: Limits,
     pub counters: Counters,
     written: Arc<Counts>,
-    pub handshakes: Semaphore,
     syslog: Mutex<Syslog>,
     gelf: Mutex<Gelf>,
     signed: Mutex<Signed>,
@@ -76,7 +73,8 @@ struct UdpSocket {
     reported: u64,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Whoever panicked with it left nothing half done.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -89,16 +87,17 @@ impl Service {
         signed: Signed,
         max_sets: usize,
     ) -> Arc<Service> {
-        let admission = Admission::new(limits.max_connections, limits.max_connections_per_address);
+        let admission =
+            Admission::new(limits.max_connections, limits.max_connections_per_address, limits.memory.connections);
+        let chunks = Chunks::new(max_sets, limits.memory.chunks);
         Arc::new(Service {
             limits,
             counters: Counters::default(),
             written,
-            handshakes: Semaphore::new(HANDSHAKES),
             syslog: Mutex::new(syslog),
             gelf: Mutex::new(gelf),
             signed: Mutex::new(signed),
-            chunks: Mutex::new(Chunks::new(max_sets)),
+            chunks: Mutex::new(chunks),
             admission,
             udp: Mutex::default(),
         })
@@ -148,12 +147,14 @@ impl Service {
         }
         let mut stats = self.written.stats();
         self.counters.put(&mut stats);
+        stats.set("connections_closed_for_memory", self.admission.closed_for_memory());
         stats
     }
 
     /// Room for one more connection.
-    pub fn admit(&self, sender: Option<IpAddr>) -> Connection {
-        let (connection, evicted) = self.admission.admit(sender);
+    pub fn admit(&self, sender: Option<IpAddr>, tls: bool) -> Connection {
+        let (mut connection, evicted) = self.admission.admit(sender);
+        connection.takes(CONNECTION + if tls { TLS } else { 0 });
         count(&self.counters.connections);
         if evicted {
             count(&self.counters.connections_evicted);

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use super::proxy::{self, Proxy};
 use super::service::Listener;
 use super::tls::peer_name;
 use super::told;
+use super::writer::Writer;
 
 /// What a connection gives at a time, so that none keeps others waiting.
 const BLOCK: usize = 64 * 1024;
@@ -42,20 +43,20 @@ impl Listener {
     pub async fn serve_tcp(self: Arc<Listener>, listener: TcpListener, stop: watch::Receiver<bool>) {
         let admit = |connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr| {
             let peer = peer.ip().to_canonical();
-            let connection = self.service.admit(Some(peer));
+            let connection = self.service.admit(Some(peer), self.tls.is_some());
             connections.spawn(self.clone().tcp(stream, peer, connection, stop.clone()));
         };
-        serve(|context| listener.poll_accept(context), admit, stop.clone()).await;
+        serve(&self.writer, |context| listener.poll_accept(context), admit, stop.clone()).await;
     }
 
     /// Takes connections of a Unix socket, like [`Listener::serve_tcp`].
     pub async fn serve_unix(self: Arc<Listener>, listener: UnixListener, stop: watch::Receiver<bool>) {
         let admit = |connections: &mut JoinSet<()>, stream: UnixStream, _| {
-            let connection = self.service.admit(None);
+            let connection = self.service.admit(None, false);
             let origin = Origin::new(&self.name, None, None);
             connections.spawn(self.clone().stream(stream, origin, connection, stop.clone()));
         };
-        serve(|context| listener.poll_accept(context), admit, stop.clone()).await;
+        serve(&self.writer, |context| listener.poll_accept(context), admit, stop.clone()).await;
     }
 
     async fn tcp(
@@ -85,12 +86,7 @@ impl Listener {
             return self.stream(stream, origin, connection, stop).await;
         };
         let accepted = {
-            let handshake = async {
-                // Who says nothing keeps nobody from theirs.
-                stream.readable().await?;
-                let _one = self.service.handshakes.acquire().await;
-                tls.acceptor().accept(stream).await
-            };
+            let handshake = tls.acceptor().accept(stream);
             let mut stopped = stop.clone();
             tokio::select! {
                 accepted = timeout(HANDSHAKE_WITHIN, handshake) => accepted,
@@ -129,16 +125,18 @@ impl Listener {
             // Years from now is never.
             let patience = patience.unwrap_or(now + Duration::from_secs(1 << 30));
             let mut messages = 0;
-            let reading = read_block(&mut stream, |bytes| {
+            let is_full = || self.writer.is_full();
+            let reading = read_block(&mut stream, is_full, |bytes| {
                 add(&service.counters.bytes_in, bytes.len() as u64);
                 frames.reserve(size);
                 messages =
                     service.convert_pieces(self.protocol, &origin, &mut frames, |take| splitter.feed(bytes, take));
             });
+            let mut cut = true;
             let read = tokio::select! {
                 read = timeout_at(patience, reading) => read,
                 // What has arrived of it is a message, as when it ends by itself.
-                () = connection.evicted() => Ok(Ok(0)),
+                () = connection.evicted() => Ok(Err(ErrorKind::ConnectionAborted.into())),
                 () = told(&mut stop), if until.is_none() => {
                     until = Some(Instant::now() + DRAIN);
                     continue;
@@ -146,23 +144,27 @@ impl Listener {
             };
             let mut ended = true;
             match read {
-                Ok(Ok(1..)) => {
+                Ok(Ok(Some(1..))) => {
                     connection.touch();
                     let now = Instant::now();
                     ended = until.is_some_and(|until| until < now);
                     since = if splitter.pending() == 0 { None } else { since.filter(|_| messages == 0).or(Some(now)) };
                 }
-                // A peer that goes away without a word has said what it has said.
-                Ok(Ok(0) | Err(_)) => {}
+                Ok(Ok(None)) => {
+                    // What it has to say waits where it is; nothing can get whole meanwhile.
+                    self.writer.room().await;
+                    since = since.map(|_| Instant::now());
+                    continue;
+                }
+                Ok(Ok(Some(0))) => cut = false,
+                Ok(Err(error)) => cut = error.kind() == ErrorKind::ConnectionAborted,
                 Err(_) if until.is_some() => {}
                 Err(_) => count(&service.counters.connections_timed_out),
             }
-            if !connection.keep(splitter.pending()) {
-                count(&service.counters.connections_closed_for_memory);
-                ended = true;
-            }
+            ended |= !connection.keep(splitter.kept());
             if ended {
-                messages += service.convert_pieces(self.protocol, &origin, &mut frames, |take| splitter.finish(take));
+                messages +=
+                    service.convert_pieces(self.protocol, &origin, &mut frames, |take| splitter.finish(cut, take));
             }
             add(&service.counters.heka_garbage_bytes, std::mem::take(&mut splitter.garbage));
             if messages > 0 {
@@ -184,14 +186,16 @@ impl Listener {
 
 /// Accepts until `stop` is told, and then who has connected already; waits for all that `admit` has begun.
 async fn serve<S, A>(
+    writer: &Writer,
     accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<(S, A)>>,
     admit: impl Fn(&mut JoinSet<()>, S, A),
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
     loop {
+        // While nothing can be written nobody takes another one's place: whose messages wait could not give it up.
         let accepted = tokio::select! {
-            accepted = poll_fn(&accept) => accepted,
+            accepted = async { writer.room().await; poll_fn(&accept).await } => accepted,
             () = told(&mut stop) => break,
         };
         while connections.try_join_next().is_some() {}
@@ -208,10 +212,17 @@ async fn serve<S, A>(
     while connections.join_next().await.is_some() {}
 }
 
-/// Reads once, into the block that all share.
-async fn read_block(stream: &mut (impl AsyncRead + Unpin), take: impl FnOnce(&[u8])) -> io::Result<usize> {
+/// Reads once, into the block that all share; nothing when something has arrived, or may have, and `is_full`.
+async fn read_block(
+    stream: &mut (impl AsyncRead + Unpin),
+    is_full: impl Fn() -> bool,
+    take: impl FnOnce(&[u8]),
+) -> io::Result<Option<usize>> {
     let mut take = Some(take);
     poll_fn(|context| {
+        if is_full() {
+            return Poll::Ready(Ok(None));
+        }
         SCRATCH.with_borrow_mut(|block| {
             let mut buf = ReadBuf::new(block);
             ready!(Pin::new(&mut *stream).poll_read(context, &mut buf))?;
@@ -219,7 +230,7 @@ async fn read_block(stream: &mut (impl AsyncRead + Unpin), take: impl FnOnce(&[u
             if let Some(take) = take.take().filter(|_| !bytes.is_empty()) {
                 take(bytes);
             }
-            Poll::Ready(Ok(bytes.len()))
+            Poll::Ready(Ok(Some(bytes.len())))
         })
     })
     .await

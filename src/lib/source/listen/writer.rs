@@ -70,10 +70,20 @@ impl Writer {
         self.counts.clone()
     }
 
+    /// Whether frames would have to wait. Who sees that before reading leaves what comes in its socket.
+    pub fn is_full(&self) -> bool {
+        self.room.available_permits() == 0
+    }
+
+    /// Waits until frames need not wait.
+    pub async fn room(&self) {
+        let _ = self.room.acquire().await;
+    }
+
     /// Hands frames over; waits while too much is queued. False when nothing can be written any more.
     pub async fn submit(&self, frames: Vec<u8>, messages: u64, written: impl FnOnce() + Send + 'static) -> bool {
         // One that is larger than everything allowed takes all of it.
-        let size = frames.len().clamp(1, self.capacity) as u32;
+        let size = frames.capacity().clamp(1, self.capacity) as u32;
         let Ok(room) = self.room.clone().acquire_many_owned(size).await else { return false };
         let submission = Submission { frames, messages, written: Box::new(written), _room: room };
         self.submissions.send(submission).await.is_ok()

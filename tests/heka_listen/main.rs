@@ -1,5 +1,7 @@
 //! heka-listen with senders that are not ours, and with hostile ones.
 
+mod attacks;
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::io::{Read as _, Write as _};
@@ -9,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Background, Workdir, eventually, field, frames, free_port, have, messages, payloads, setting};
+use common::{Background, Workdir, eventually, field, frames, free_port, have, messages, payloads};
 use heka::message::schema::Message;
 use heka::stream::{CursorRef, Frame, Hash, Signer, put_frame, put_frame_like};
 use serde_json::Value as Json;
@@ -605,85 +607,6 @@ fn wrong_usage_is_said_in_one_line() {
     let listen = Listen::start(dir, "--unixgram ./left", 1);
     UnixDatagram::unbound().unwrap().send_to(b"<13>heard", listen.dir.path("left")).unwrap();
     listen.wait(1);
-}
-
-/// Sends a message as an honest sender does, and waits until it is written.
-#[track_caller]
-fn honest(listen: &Listen, number: &mut u32) {
-    *number += 1;
-    let (line, datagram) = (format!("line {number}"), format!("datagram {number}"));
-    // From another address than the attackers'.
-    let own: std::net::SocketAddr = "127.0.0.9:0".parse().unwrap();
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&own.into()).unwrap();
-    let server = std::net::SocketAddr::from(([127, 0, 0, 1], listen.ports[2]));
-    socket.connect(&server.into()).unwrap();
-    TcpStream::from(socket).write_all(format!("<13>{line}\n").as_bytes()).unwrap();
-    listen.send_udp(0, format!("<13>{datagram}"));
-    let is_there = |text: &str| listen.dir.sh(&format!("grep -qaw '{text}' out")).status.success();
-    eventually("an honest sender is heard", || is_there(&line));
-    eventually("an honest datagram is heard", || is_there(&datagram));
-}
-
-#[test]
-fn attacks_cost_little_and_honest_senders_are_heard() {
-    let dir = Workdir::new();
-    if !dir.certificates() {
-        return;
-    }
-    let listen = Listen::start(
-        dir,
-        &format!("--udp 0 --udp gelf@0 --tcp 0 --tls 0 {TLS} --no-raw --max-connections-per-address 900"),
-        4,
-    );
-    let mut number = 0;
-    honest(&listen, &mut number);
-    // Half-open sets of chunks.
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let sets = setting("HEKA_ATTACKS", 20_000);
-    for id in 0..sets {
-        let chunk = [&[0x1e, 0x0f][..], &id.to_be_bytes(), &[0, 2], &[b'x'; 1000]].concat();
-        socket.send_to(&chunk, ("127.0.0.1", listen.ports[1])).unwrap();
-        if id % 100 == 0 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-    honest(&listen, &mut number);
-    // Octet counts and lines that promise much; NUL and bytes that are no text.
-    for bad in [
-        b"1000000000000000000 <13>".to_vec(),
-        [&b"9999999999 <13>"[..], &[b'x'; 200_000]].concat(),
-        [&b"<13>"[..], &[b'y'; 300_000], b"\n"].concat(),
-        [&b"<13>"[..], &[0; 10_000], b"\n"].concat(),
-        vec![0xff; 100_000],
-    ] {
-        let _ = listen.tcp(2).write_all(&bad);
-        let _ = listen.tcp(3).write_all(&bad);
-    }
-    honest(&listen, &mut number);
-    // Slow ones: each holds the beginning of a long message.
-    let mut slow = Vec::new();
-    for _ in 0..1200 {
-        let mut stream = listen.tcp(2);
-        let _ = stream.write_all(&[b'z'; 60_000]);
-        slow.push(stream);
-    }
-    honest(&listen, &mut number);
-    // Handshakes that never end, and connections beyond what is allowed.
-    let hanging: Vec<TcpStream> = (0..300).map(|_| listen.tcp(3)).collect();
-    let flood: Vec<TcpStream> = (0..600).map(|_| listen.tcp(2)).collect();
-    honest(&listen, &mut number);
-    drop((slow, hanging, flood));
-    honest(&listen, &mut number);
-    let peak = listen.peak();
-    let (stats, _, _) = listen.stop();
-    println!("peak {peak} MiB, {stats}");
-    assert!(peak < 128, "{peak} MiB");
-    assert!(stats["connections_closed_for_memory"].as_u64().unwrap() > 0, "{stats}");
-    assert!(stats["connections_evicted"].as_u64().unwrap() > 0, "{stats}");
-    assert!(stats["truncated"].as_u64().unwrap() >= 3, "{stats}");
-    let sets_lost = stats["gelf_sets_late"].as_u64().unwrap() + stats["gelf_sets_crowded"].as_u64().unwrap();
-    assert!(sets_lost >= sets - 10_000, "{stats}");
 }
 
 #[test]

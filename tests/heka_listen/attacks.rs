@@ -1,0 +1,184 @@
+//! Hostile senders: they cost little, and honest ones are heard beside them.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
+
+use super::common::{Workdir, eventually, setting};
+use super::{Listen, TLS};
+
+/// Sends a message as an honest sender does, and waits until it is written.
+#[track_caller]
+fn honest(listen: &Listen, number: &mut u32) {
+    *number += 1;
+    let (line, datagram) = (format!("line {number}"), format!("datagram {number}"));
+    // From another address than the attackers'.
+    let own: std::net::SocketAddr = "127.0.0.9:0".parse().unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&own.into()).unwrap();
+    let server = std::net::SocketAddr::from(([127, 0, 0, 1], listen.ports[2]));
+    socket.connect(&server.into()).unwrap();
+    TcpStream::from(socket).write_all(format!("<13>{line}\n").as_bytes()).unwrap();
+    listen.send_udp(0, format!("<13>{datagram}"));
+    let is_there = |text: &str| listen.dir.sh(&format!("grep -qaw '{text}' out")).status.success();
+    eventually("an honest sender is heard", || is_there(&line));
+    eventually("an honest datagram is heard", || is_there(&datagram));
+}
+
+#[test]
+fn attacks_cost_little_and_honest_senders_are_heard() {
+    let dir = Workdir::new();
+    if !dir.certificates() {
+        return;
+    }
+    let listen = Listen::start(
+        dir,
+        &format!("--udp 0 --udp gelf@0 --tcp 0 --tls 0 {TLS} --no-raw --max-connections-per-address 1300"),
+        4,
+    );
+    let mut number = 0;
+    honest(&listen, &mut number);
+    // Half-open sets of chunks.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sets = setting("HEKA_ATTACKS", 20_000);
+    for id in 0..sets {
+        let chunk = [&[0x1e, 0x0f][..], &id.to_be_bytes(), &[0, 2], &[b'x'; 1000]].concat();
+        socket.send_to(&chunk, ("127.0.0.1", listen.ports[1])).unwrap();
+        if id % 100 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    honest(&listen, &mut number);
+    // Octet counts and lines that promise much; NUL and bytes that are no text.
+    for bad in [
+        b"1000000000000000000 <13>".to_vec(),
+        [&b"9999999999 <13>"[..], &[b'x'; 200_000]].concat(),
+        [&b"<13>"[..], &[b'y'; 300_000], b"\n"].concat(),
+        [&b"<13>"[..], &[0; 10_000], b"\n"].concat(),
+        vec![0xff; 100_000],
+    ] {
+        let _ = listen.tcp(2).write_all(&bad);
+        let _ = listen.tcp(3).write_all(&bad);
+    }
+    honest(&listen, &mut number);
+    // Slow ones: each holds the beginning of a long message.
+    let mut slow = Vec::new();
+    for _ in 0..1200 {
+        let mut stream = listen.tcp(2);
+        let _ = stream.write_all(&[b'z'; 60_000]);
+        slow.push(stream);
+    }
+    honest(&listen, &mut number);
+    // Handshakes that never end, and connections beyond what is allowed.
+    let hanging: Vec<TcpStream> = (0..300).map(|_| listen.tcp(3)).collect();
+    let flood: Vec<TcpStream> = (0..600).map(|_| listen.tcp(2)).collect();
+    honest(&listen, &mut number);
+    drop((slow, hanging, flood));
+    honest(&listen, &mut number);
+    let peak = listen.peak();
+    let (stats, _, _) = listen.stop();
+    println!("peak {peak} MiB, {stats}");
+    assert!(peak < 128, "{peak} MiB");
+    assert!(stats["connections_closed_for_memory"].as_u64().unwrap() > 0, "{stats}");
+    assert!(stats["connections_evicted"].as_u64().unwrap() > 0, "{stats}");
+    assert!(stats["truncated"].as_u64().unwrap() >= 3, "{stats}");
+    let sets_lost = stats["gelf_sets_late"].as_u64().unwrap() + stats["gelf_sets_crowded"].as_u64().unwrap();
+    assert!(sets_lost >= sets - 10_000, "{stats}");
+}
+
+/// Everything that senders can make it keep, while nothing is read of what it writes.
+#[test]
+fn all_attacks_at_once_stay_within_its_memory() {
+    let dir = Workdir::new();
+    if !dir.certificates() {
+        return;
+    }
+    dir.write("token", "t\n");
+    dir.sh("mkfifo out").ok();
+    // Both ends, so that nobody waits for the other.
+    let mut reader = std::fs::File::options().read(true).write(true).open(dir.path("out")).unwrap();
+    let options = format!(
+        "--udp gelf@0 --tcp 0 --tls 0 {TLS} --hec 127.0.0.1:0 --token-file token --max-connections-per-address 4000"
+    );
+    let listen = Listen::start(dir, &options, 4);
+    let hec = *listen.ports.last().unwrap();
+    let lines: Vec<u8> = b"<13>a\n".repeat(20_000);
+    let bomb = {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        (0..40_000).for_each(|_| gzip.write_all(&br#"{"event":1}"#.repeat(100)).unwrap());
+        gzip.finish().unwrap()
+    };
+    let channel = |number: u32| format!("00000000-0000-0000-0000-{number:012x}");
+    let head = |length: usize, number: u32, encoding: &str| {
+        format!(
+            "POST /services/collector HTTP/1.1\r\nHost: h\r\nAuthorization: Splunk t\r\nContent-Length: {length}\r\n\
+             X-Splunk-Request-Channel: {}\r\n{encoding}\r\n",
+            channel(number)
+        )
+    };
+    let plain = |place: usize| -> Option<TcpStream> {
+        let stream = TcpStream::connect(("127.0.0.1", listen.ports[place])).ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some(stream)
+    };
+    let mut open = Vec::new();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // As long as it reads: as many lines that don't end as it keeps.
+    for _ in 0..1_200 {
+        let Some(mut stream) = plain(1) else { continue };
+        let _ = stream.write_all(&[b'z'; 60_000]);
+        open.push(stream);
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    for round in 0..setting("HEKA_ATTACK_ROUNDS", 300) as u32 {
+        for id in 0..60u64 {
+            let id = (round as u64) << 32 | id;
+            let size = if id % 7 == 0 { 60_000 } else { 10 };
+            let chunk = [&[0x1e, 0x0f][..], &id.to_be_bytes(), &[0, 128], &vec![b'x'; size]].concat();
+            let _ = udp.send_to(&chunk, ("127.0.0.1", listen.ports[0]));
+        }
+        // Whole lines that wait to be read, lines that don't end, TLS that doesn't begin.
+        for bytes in [&lines[..], &[b'z'; 60_000], &[b'z'; 30_000]] {
+            let Some(mut stream) = plain(1) else { continue };
+            let _ = stream.write_all(bytes);
+            open.push(stream);
+        }
+        if let Some(mut stream) = plain(2) {
+            let _ = stream.write_all(&[0x16]);
+            open.push(stream);
+        }
+        // Bombs, bodies that don't end, events that don't.
+        let gzip = head(bomb.len(), round, "Content-Encoding: gzip\r\n").into_bytes();
+        let half = [head(60_000_000, round, "").as_bytes(), br#"{"event":""#, &[b'x'; 200_000]].concat();
+        for bytes in [[&gzip[..], &bomb].concat(), half] {
+            let Ok(mut stream) = TcpStream::connect(("127.0.0.1", hec)) else { continue };
+            stream.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
+            let _ = stream.write_all(&bytes);
+            open.push(stream);
+        }
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    let peak = listen.peak();
+    println!("peak {peak} MiB");
+    assert!(peak < 128, "{peak} MiB");
+    // Somebody reads again: honest senders are heard beside what waits.
+    drop(open);
+    let mut all = Vec::new();
+    let mut block = vec![0; 1 << 20];
+    let mut honest = TcpStream::connect(("127.0.0.1", listen.ports[1])).unwrap();
+    honest.write_all(b"<13>an honest line\n").unwrap();
+    let heard = |all: &[u8]| memchr::memmem::find(all, b"an honest line").is_some();
+    while !heard(&all) {
+        let from = all.len().saturating_sub(100);
+        all.drain(..from);
+        let read = reader.read(&mut block).unwrap();
+        all.extend_from_slice(&block[..read]);
+    }
+    let ends = std::thread::spawn(move || while reader.read(&mut block).is_ok_and(|read| read > 0) {});
+    let peak = listen.peak();
+    let (stats, ..) = listen.stop();
+    println!("peak {peak} MiB, {stats}");
+    assert!(peak < 128, "{peak} MiB, {stats}");
+    assert!(stats["gelf_sets_crowded"].as_u64().unwrap() > 0, "{stats}");
+    drop(ends);
+}
