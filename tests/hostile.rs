@@ -79,6 +79,13 @@ fn library_calls_that_take_long() {
         "require 'cjson' local s = '[' .. string.rep('1,', 100000) .. '1]' while true do cjson.decode(s) end",
         "require 'circular_buffer' local b = circular_buffer.new(100000, 1, 1) while true do b:compute('sd', 1) end",
         "require 'circular_buffer' local b = circular_buffer.new(10000, 1, 1) while true do output(b) end",
+        "while true do table.insert({}, -16000000, 1) end",
+        "require 'os' while true do os.date(string.rep('%c', 30000)) end",
+        "require 'os' while true do os.date(string.rep('%c%x%X%p', 9000), 1e9) end",
+        "require 'struct' while true do struct.pack(string.rep('x', 1000000)) end",
+        "require 'struct' while true do struct.size(string.rep('b', 1000000)) end",
+        "require 'struct' while true do struct.unpack(string.rep(' ', 1000000), 'a') end",
+        "require 'struct' local s = string.rep('x', 9000000) while true do pcall(struct.pack, 'sss', s, s, s) end",
         "require 'hyperloglog' local h = hyperloglog.new() while true do h:add(1) h:clear() hyperloglog.count(h, h) end",
     ] {
         let work = Workdir::new();
@@ -256,5 +263,60 @@ fn false_records_hold_nobody_up() {
         let run = work.sh(&format!("timeout 30 {program} hostile.hpb"));
         assert!(String::from_utf8_lossy(&run.stdout).contains("honest"), "{}", run.stderr);
         assert!(started.elapsed() < std::time::Duration::from_secs(10), "{program}: {:?}", started.elapsed());
+    }
+}
+
+/// In LuaJIT each place is moved in one call, for minutes.
+#[test]
+fn insertions_far_below_a_table() {
+    for position in ["-2147483648", "4294967297 - 2^33", "-1e9", "2^32 + 2^31"] {
+        ends(&format!("table.insert({{}}, {position}, 1)"), "position out of bounds");
+    }
+    let work = Workdir::new();
+    work.write(
+        "script.lua",
+        "require 'table'
+        local t = { 'a', 'c' }
+        table.insert(t, 2, 'b') table.insert(t, 'd') table.insert(t, 9, 'y')
+        assert(table.concat(t, '', 1, 4) == 'abcd' and t[9] == 'y')
+        table.insert(t, -1, 'z')
+        assert(t[-1] == 'z' and t[2] == 'a')
+        assert(not pcall(table.insert, t, 1, 2, 3) and not pcall(table.insert, nil, 1, 2))",
+    );
+    work.sh("heka-lua script.lua").ok();
+}
+
+/// Who can write to the directory of a state file gets no more than the script.
+#[test]
+fn state_files_have_limits() {
+    let work = Workdir::new();
+    work.write("count.lua", "n = 0 function process_message() n = n + 1 return 0 end");
+    work.sh("echo x > one.log; heka-tail one.log > one.hpb").ok();
+    let run = "timeout -s KILL 30 heka-sandbox --lua count.lua --preserve state one.hpb > out";
+    for (state, words) in [
+        ("while true do end", INSTRUCTIONS),
+        ("n = 1\nlocal function f() return f() end f()", INSTRUCTIONS),
+        ("n = {} for i = 1, 1e9 do n[i] = {} end", MEMORY),
+        ("n = 'x' while true do n = n .. n end", MEMORY),
+        ("repeat pcall(error) until false", INSTRUCTIONS),
+    ] {
+        work.write("state", format!("{state}\n-- heka cursors {{}}\n"));
+        work.sh(run).fails(2, words);
+        let ran = work.sh(run);
+        assert!(ran.stderr.contains("state") && ran.stderr.contains("move the file away"), "{}", ran.stderr);
+    }
+    // A large state of a small script is no attack.
+    let lines: String = (0..200_000).map(|n| format!("_G[\"t\"][{n}] = \"a text of some length {n}\"\n")).collect();
+    work.write("state", format!("if t == nil then t = {{}} end\n{lines}-- heka cursors {{}}\n"));
+    work.sh(&format!("{run} --memory-limit 64M")).ok();
+}
+
+#[test]
+fn a_closed_output_is_an_error() {
+    let work = Workdir::new();
+    work.sh("echo x > one.log; heka-tail one.log > one.hpb").ok();
+    for program in ["heka-tail one.log", "heka-cat one.hpb", "heka-match TRUE one.hpb", "heka-inject"] {
+        work.sh(&format!("{program} >&-")).fails(3, "standard output is closed");
+        work.sh(&format!("{program} > /dev/null 2> err && [ ! -s err ]")).ok();
     }
 }

@@ -123,7 +123,10 @@ fn run(args: Args) -> Result<Exit, Failure> {
         pipeline::report(&format!("{} messages left out: their signature could not be verified", stage.refused));
     }
     if stage.matcher.overruns() > 0 {
-        pipeline::report(&format!("a pattern was given up on {} messages for its cost", stage.matcher.overruns()));
+        pipeline::report(&format!(
+            "{} messages were not selected: the patterns take too long",
+            stage.matcher.overruns()
+        ));
     }
     if args.count && !args.quiet {
         out.buf().extend_from_slice(format!("{}\n", stage.selected).as_bytes());

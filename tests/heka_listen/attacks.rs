@@ -133,7 +133,7 @@ fn all_attacks_at_once_stay_within_its_memory() {
     for round in 0..setting("HEKA_ATTACK_ROUNDS", 300) as u32 {
         for id in 0..60u64 {
             let id = (round as u64) << 32 | id;
-            let size = if id % 7 == 0 { 60_000 } else { 10 };
+            let size = if id.is_multiple_of(7) { 60_000 } else { 10 };
             let chunk = [&[0x1e, 0x0f][..], &id.to_be_bytes(), &[0, 128], &vec![b'x'; size]].concat();
             let _ = udp.send_to(&chunk, ("127.0.0.1", listen.ports[0]));
         }

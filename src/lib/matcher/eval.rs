@@ -1,9 +1,44 @@
 //! Evaluation on a borrowed view.
 
-use std::sync::atomic::AtomicU64;
+use std::cell::Cell;
 
 use super::{Expr, Test, Variable};
 use crate::message::{MessageView, Value, uuid};
+
+/// Steps of patterns for one expression and one message: single-byte comparisons, and what takes as long. `.-.-.-x` is
+/// polynomial in its subject, and an expression may have a thousand patterns. A message of 4 MiB takes a dozen regexes.
+const STEPS: u32 = 10_000_000;
+
+/// What the patterns of one expression may still take.
+pub(super) struct Effort(Cell<u32>);
+
+impl Effort {
+    pub fn new() -> Effort {
+        Effort(Cell::new(STEPS))
+    }
+
+    pub fn left(&self) -> u32 {
+        self.0.get()
+    }
+
+    pub fn set_left(&self, steps: u32) {
+        self.0.set(steps);
+    }
+
+    /// Takes so many steps; false when they are more than there are.
+    pub fn take(&self, steps: usize) -> bool {
+        self.0.set(self.0.get().saturating_sub(steps.try_into().unwrap_or(u32::MAX)));
+        self.0.get() > 0
+    }
+}
+
+/// Whether an expression holds; nothing when it was given up for its cost.
+#[inline]
+pub(super) fn evaluate<'m, V>(expr: &Expr<V>, find: &impl Fn(&V) -> Found<'m>) -> Option<bool> {
+    let effort = Effort::new();
+    let holds = eval(expr, find, &effort);
+    (effort.left() > 0).then_some(holds)
+}
 
 /// What a message has for a variable.
 #[derive(Clone, Copy)]
@@ -30,39 +65,39 @@ pub(super) fn find<'m>(variable: &Variable, message: &MessageView<'m>) -> Found<
 }
 
 #[inline]
-pub(super) fn eval<'m, V>(expr: &Expr<V>, find: &impl Fn(&V) -> Found<'m>, overruns: &AtomicU64) -> bool {
+fn eval<'m, V>(expr: &Expr<V>, find: &impl Fn(&V) -> Found<'m>, effort: &Effort) -> bool {
     match expr {
         Expr::Constant(value) => *value,
-        Expr::And(parts) => parts.iter().all(|part| eval(part, find, overruns)),
-        Expr::Or(parts) => parts.iter().any(|part| eval(part, find, overruns)),
-        Expr::Test(variable, test) => holds(test, find(variable), overruns),
+        Expr::And(parts) => parts.iter().all(|part| eval(part, find, effort)),
+        Expr::Or(parts) => parts.iter().any(|part| eval(part, find, effort)),
+        Expr::Test(variable, test) => holds(test, find(variable), effort),
     }
 }
 
 #[inline]
-fn holds(test: &Test, found: Found<'_>, overruns: &AtomicU64) -> bool {
+fn holds(test: &Test, found: Found<'_>, effort: &Effort) -> bool {
     match (found, test) {
         (Found::Text(value), Test::Present(wanted)) => value.is_some() == *wanted,
         // An absent header counts as the empty string.
-        (Found::Text(value), _) => text(test, value.unwrap_or_default(), overruns),
+        (Found::Text(value), _) => text(test, value.unwrap_or_default(), effort),
         (Found::Uuid(raw), _) => match (test, uuid::format(raw)) {
             // 16 bytes can't be the text form: they mean the uuid itself, as in lua_sandbox.
             (Test::Text(relation, wanted), _) if wanted.len() == 16 => relation.holds(Some(raw.cmp(&wanted[..]))),
-            (_, Some(form)) => text(test, &form, overruns),
-            (_, None) => text(test, b"", overruns),
+            (_, Some(form)) => text(test, &form, effort),
+            (_, None) => text(test, b"", effort),
         },
         (Found::Integer(value), _) => integer(test, value),
         (Found::Pid(value), Test::Present(wanted)) => value.is_some() == *wanted,
         (Found::Pid(value), _) => integer(test, value.unwrap_or(0) as i64),
-        (Found::Field(value), _) => field(test, value, overruns),
+        (Found::Field(value), _) => field(test, value, effort),
     }
 }
 
 /// A missing field, instance or element fails every test but `== NIL`; so does a value of another kind than the test's.
-fn field(test: &Test, value: Option<Value<'_>>, overruns: &AtomicU64) -> bool {
+fn field(test: &Test, value: Option<Value<'_>>, effort: &Effort) -> bool {
     match (value, test) {
         (value, Test::Present(wanted)) => value.is_some() == *wanted,
-        (Some(Value::String(bytes) | Value::Bytes(bytes)), _) => text(test, bytes, overruns),
+        (Some(Value::String(bytes) | Value::Bytes(bytes)), _) => text(test, bytes, effort),
         (Some(Value::Integer(number)), _) => integer(test, number),
         (Some(Value::Double(number)), Test::Number(relation, wanted)) => relation.holds(wanted.order_of_double(number)),
         (Some(Value::Bool(flag)), Test::Bool(wanted)) => flag == *wanted,
@@ -71,10 +106,10 @@ fn field(test: &Test, value: Option<Value<'_>>, overruns: &AtomicU64) -> bool {
 }
 
 #[inline]
-fn text(test: &Test, value: &[u8], overruns: &AtomicU64) -> bool {
+fn text(test: &Test, value: &[u8], effort: &Effort) -> bool {
     match test {
         Test::Text(relation, wanted) => relation.holds(Some(value.cmp(&wanted[..]))),
-        Test::Pattern { pattern, negated } => pattern.is_match(value, overruns) != *negated,
+        Test::Pattern { pattern, negated } => pattern.is_match(value, effort) != *negated,
         _ => false,
     }
 }

@@ -1,8 +1,8 @@
 //! Lua 5.1 patterns as lua_sandbox's matcher understands them: without captures, so parentheses and `%1` are
 //! ordinary characters. A malformed pattern is refused when it is parsed (there it just never matches).
 
-/// Single-byte comparisons after which a search is given up: `.-.-.-x` is polynomial in the subject.
-const MAX_STEPS: u32 = 10_000_000;
+use super::eval::Effort;
+
 /// Each item may cost one level of recursion.
 const MAX_ITEMS: usize = 1_000;
 
@@ -110,20 +110,13 @@ impl LuaPattern {
         Ok(LuaPattern { anchored, items })
     }
 
-    /// `None` when it was given up.
-    pub fn is_match(&self, subject: &[u8]) -> Option<bool> {
-        let mut run = Run { subject, steps: MAX_STEPS };
+    /// False, too, when the steps did not suffice.
+    pub fn is_match(&self, subject: &[u8], effort: &Effort) -> bool {
+        let mut run = Run { subject, steps: effort.left() };
         let last = if self.anchored { 0 } else { subject.len() };
-        for start in 0..=last {
-            let found = run.matches(&self.items, start);
-            if run.steps == 0 {
-                return None;
-            }
-            if found {
-                return Some(true);
-            }
-        }
-        Some(false)
+        let found = (0..=last).any(|start| run.steps > 0 && run.matches(&self.items, start)) && run.steps > 0;
+        effort.set_left(run.steps);
+        found
     }
 }
 
@@ -275,20 +268,22 @@ mod tests {
     #[test]
     fn a_costly_pattern_is_given_up() {
         let pattern = LuaPattern::parse(b".-.-.-.-.-x").unwrap();
-        assert_eq!(pattern.is_match(&[b'a'; 5_000]), None);
-        assert_eq!(pattern.is_match(b"aax"), Some(true));
+        let effort = Effort::new();
+        assert!(pattern.is_match(b"aax", &effort) && effort.left() > 0);
+        assert!(!pattern.is_match(&[b'a'; 5_000], &effort) && effort.left() == 0);
     }
 
     #[test]
     fn sets_and_ends() {
-        let is_match =
-            |pattern: &str, text: &str| LuaPattern::parse(pattern.as_bytes()).unwrap().is_match(text.as_bytes());
-        assert_eq!(is_match("^[%d%.]+$", "10.2"), Some(true));
-        assert_eq!(is_match("^[^a-c]+$", "xbz"), Some(false));
-        assert_eq!(is_match("[]]", "a]"), Some(true));
-        assert_eq!(is_match("a-b", "aab"), Some(true));
-        assert_eq!(is_match("a$b", "a$b"), Some(true));
-        assert_eq!(is_match("%b()x", "f(a(b))x"), Some(true));
+        let is_match = |pattern: &str, text: &str| {
+            LuaPattern::parse(pattern.as_bytes()).unwrap().is_match(text.as_bytes(), &Effort::new())
+        };
+        assert!(is_match("^[%d%.]+$", "10.2"));
+        assert!(!is_match("^[^a-c]+$", "xbz"));
+        assert!(is_match("[]]", "a]"));
+        assert!(is_match("a-b", "aab"));
+        assert!(is_match("a$b", "a$b"));
+        assert!(is_match("%b()x", "f(a(b))x"));
         assert!(LuaPattern::parse(b"[a").is_err());
     }
 }

@@ -31,10 +31,13 @@ impl Matcher {
 
     #[inline]
     pub fn matches(&self, message: &MessageView<'_>) -> bool {
-        eval::eval(&self.expr, &|variable| eval::find(variable, message), &self.overruns)
+        eval::evaluate(&self.expr, &|variable| eval::find(variable, message)).unwrap_or_else(|| {
+            self.overruns.fetch_add(1, Ordering::Relaxed);
+            false
+        })
     }
 
-    /// How often a Lua pattern was given up for its cost, and so did not match.
+    /// For how many messages the expression was given up for its cost, and so did not match.
     pub fn overruns(&self) -> u64 {
         self.overruns.load(Ordering::Relaxed)
     }

@@ -1,11 +1,14 @@
 //! What stands right of `=~` and `!~`: Heka's `/regex/` and lua_sandbox's quoted patterns.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::eval::Effort;
 use super::lua_pattern::LuaPattern;
+
+/// Bytes that a regex and a search for a text pass in one step.
+const REGEX_BYTES: usize = 4;
+const TEXT_BYTES: usize = 32;
 
 /// Compiled once. Most patterns are plain text, for which a search needs no automaton.
 #[derive(Debug)]
@@ -52,17 +55,17 @@ impl Pattern {
         })
     }
 
+    /// Whether a value matches; false, too, when there are no steps left for that.
     #[inline]
-    pub fn is_match(&self, value: &[u8], overruns: &AtomicU64) -> bool {
+    pub fn is_match(&self, value: &[u8], effort: &Effort) -> bool {
         match self {
             Pattern::Prefix(text) => value.starts_with(text),
             Pattern::Suffix(text) => value.ends_with(text),
-            Pattern::Contains(finder) => finder.find(value).is_some(),
-            Pattern::Regex(regex) => regex.is_match(value) || matches_lossy(regex, value),
-            Pattern::Lua(pattern) => pattern.is_match(value).unwrap_or_else(|| {
-                overruns.fetch_add(1, Ordering::Relaxed);
-                false
-            }),
+            Pattern::Contains(finder) => effort.take(value.len() / TEXT_BYTES) && finder.find(value).is_some(),
+            Pattern::Regex(regex) => {
+                effort.take(value.len() / REGEX_BYTES) && (regex.is_match(value) || matches_lossy(regex, value))
+            }
+            Pattern::Lua(pattern) => pattern.is_match(value, effort),
         }
     }
 }

@@ -5,12 +5,11 @@
 //! (for text within text: one search) for each variable answers which few expressions are worth evaluating.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use aho_corasick::AhoCorasick;
 use regex_syntax::hir::literal::Extractor;
 
-use super::eval::{Found, eval, find};
+use super::eval::{Found, evaluate, find};
 use super::pattern::Pattern;
 use super::{Expr, Matcher, Number, Relation, Test, Variable};
 use crate::message::{FieldView, MessageView, Value};
@@ -28,7 +27,7 @@ pub struct MatcherSet {
     variables: Vec<Variable>,
     tables: Option<Tables>,
     values: Vec<Found<'static>>,
-    overruns: AtomicU64,
+    given_up: Vec<usize>,
 }
 
 /// Made anew when the set has changed.
@@ -101,9 +100,9 @@ impl MatcherSet {
         self.variables = kept;
     }
 
-    /// How often a Lua pattern was given up for its cost, and so did not match.
-    pub fn overruns(&self) -> u64 {
-        self.overruns.load(Ordering::Relaxed)
+    /// The numbers of the expressions that were given up for their cost since the last call, and so did not match.
+    pub fn take_given_up(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.given_up)
     }
 
     /// Puts the numbers of the expressions that select the message into `hits`, ascending.
@@ -117,9 +116,13 @@ impl MatcherSet {
         tables.candidates(&values, hits);
         hits.sort_unstable();
         hits.dedup();
-        let (entries, overruns) = (&self.entries, &self.overruns);
+        let (entries, given_up) = (&self.entries, &mut self.given_up);
         hits.retain(|number| {
-            entries.get(number).is_some_and(|expr| eval(expr, &|place: &usize| values[*place], overruns))
+            let Some(expr) = entries.get(number) else { return false };
+            evaluate(expr, &|place: &usize| values[*place]).unwrap_or_else(|| {
+                given_up.push(*number);
+                false
+            })
         });
         // Empty, it can be lent to the next message: the allocation stays.
         values.clear();

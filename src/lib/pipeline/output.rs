@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, IsTerminal as _};
 use std::os::fd::BorrowedFd;
+#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::stdio::stdout;
 
@@ -9,6 +11,22 @@ use super::Failure;
 
 /// What is collected before it is written. With the usual log line that is some 700 frames.
 const BLOCK: usize = 256 * 1024;
+
+/// Whether standard output was closed when the program began (`>&-`). Before `main`, Rust's runtime puts /dev/null in its
+/// place, where everything written would be lost without a word: so this is looked at before that.
+#[cfg(target_os = "linux")]
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+#[cfg(target_os = "linux")]
+extern "C" fn look() {
+    CLOSED.store(rustix::io::fcntl_getfd(stdout()).is_err(), Ordering::Relaxed);
+}
+
+// SAFETY: the section holds pointers to functions of this type, which are called once before `main` (System V ABI).
+#[cfg(target_os = "linux")]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK: extern "C" fn() = look;
 
 /// A buffered standard output.
 pub struct Output {
@@ -60,6 +78,11 @@ impl Output {
     /// # Errors
     /// [`Failure::ClosedPipe`] when the reader has gone; a message for a full disk and the like.
     pub fn flush(&mut self) -> Result<(), Failure> {
+        #[cfg(target_os = "linux")]
+        if !self.buf.is_empty() && CLOSED.load(Ordering::Relaxed) {
+            self.buf.clear();
+            return Err(Failure::failed("standard output is closed"));
+        }
         let mut at = 0;
         while let Some(rest) = self.buf.get(at..).filter(|rest| !rest.is_empty()) {
             match rustix::io::write(stdout(), rest) {

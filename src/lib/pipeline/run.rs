@@ -192,8 +192,13 @@ impl Reader<'_> {
             _ => None,
         };
         let mut finished = false;
+        let signals = Signals::get();
         loop {
             loop {
+                // However long a stage takes for a message.
+                if signals.is_some_and(Signals::stop_requested) && !self.drains(operand) {
+                    return Ok(Flow::Continue);
+                }
                 match self.deframer.step() {
                     Step::Frame(frame) => {
                         self.counters.messages += 1;
@@ -237,6 +242,12 @@ impl Reader<'_> {
         }
     }
 
+    /// When a stop was asked for: whether what is on its way is still taken. What is in a file stays there.
+    fn drains(&mut self, operand: &Operand) -> bool {
+        let until = *self.drain_until.get_or_insert_with(|| Instant::now() + DRAIN);
+        !operand.is_regular() && Instant::now() < until
+    }
+
     /// Before a read: if it would block, what has been collected goes out first. False when no more is to be read.
     fn wait(&mut self, operand: &Operand, out: &mut Output, stage: &mut impl Stage) -> Result<bool, End> {
         let Some(signals) = Signals::get() else { return Ok(true) };
@@ -245,11 +256,8 @@ impl Reader<'_> {
                 print_stats(self.counters, out, stage);
             }
             let stopping = signals.stop_requested();
-            if stopping {
-                let until = *self.drain_until.get_or_insert_with(|| Instant::now() + DRAIN);
-                if operand.is_regular() || Instant::now() >= until {
-                    return Ok(false);
-                }
+            if stopping && !self.drains(operand) {
+                return Ok(false);
             }
             let fd = [operand.fd()];
             let now =

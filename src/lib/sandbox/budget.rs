@@ -29,11 +29,9 @@ pub const THREAD_STACK: usize = 8 << 20;
 #[derive(Default)]
 pub struct Budget {
     /// 0 is no limit.
-    limit: u64,
+    limit: Cell<u64>,
     used: Cell<u64>,
     exceeded: Cell<bool>,
-    /// No limit holds while state is saved and restored.
-    paused: Cell<bool>,
     /// Where the native stack stood when the script was called.
     stack: Cell<usize>,
     /// When the hook first ran in the call.
@@ -44,7 +42,7 @@ pub struct Budget {
 
 impl Budget {
     pub fn new(limit: u64) -> Budget {
-        Budget { limit, ..Budget::default() }
+        Budget { limit: Cell::new(limit), ..Budget::default() }
     }
 
     /// Begins a call.
@@ -59,9 +57,10 @@ impl Budget {
         self.used.get()
     }
 
-    pub fn pause(&self, paused: bool) {
-        self.paused.set(paused);
+    /// Begins something that has another limit; answers the one that held before.
+    pub fn set_limit(&self, limit: u64) -> u64 {
         self.begin();
+        self.limit.replace(limit)
     }
 
     pub fn exceeded(&self) -> bool {
@@ -85,8 +84,7 @@ impl Budget {
     /// Steps that are left.
     #[inline]
     pub fn steps(&self) -> u64 {
-        match self.limit {
-            _ if self.paused.get() => u64::MAX,
+        match self.limit.get() {
             0 => u64::MAX,
             limit => limit.saturating_sub(self.used.get()).saturating_mul(STEPS_AN_INSTRUCTION),
         }
@@ -95,8 +93,8 @@ impl Budget {
     /// Takes note of how many steps are left now.
     #[inline]
     pub fn set_steps(&self, left: u64) {
-        if self.limit > 0 && !self.paused.get() {
-            self.used.set(self.limit.saturating_sub(left / STEPS_AN_INSTRUCTION));
+        if self.limit.get() > 0 {
+            self.used.set(self.limit.get().saturating_sub(left / STEPS_AN_INSTRUCTION));
         }
     }
 
@@ -119,7 +117,7 @@ impl Budget {
     /// As any function that may raise.
     pub unsafe fn exceed(&self, state: State) -> ! {
         self.exceeded.set(true);
-        self.used.set(self.limit);
+        self.used.set(self.limit.get());
         // SAFETY: one push, for which a C function always has room.
         unsafe {
             ffi::lua_sethook(state, Some(count_instructions), ffi::LUA_MASKCOUNT, 1);
@@ -147,13 +145,13 @@ impl Budget {
             }
             return false;
         };
-        let limit = LEAST_TIME.max(TIME_AN_INSTRUCTION.saturating_mul(self.limit.min(u32::MAX.into()) as u32));
+        let limit = LEAST_TIME.max(TIME_AN_INSTRUCTION.saturating_mul(self.limit.get().min(u32::MAX.into()) as u32));
         begun.elapsed() > limit && processor_time().saturating_sub(processor) > limit
     }
 
     /// Instructions between two calls of the hook.
     fn step(&self) -> c_int {
-        if self.limit == 0 { STEP } else { STEP.min(self.limit.try_into().unwrap_or(STEP)) }
+        if self.limit.get() == 0 { STEP } else { STEP.min(self.limit.get().try_into().unwrap_or(STEP)) }
     }
 
     /// Raises when calls within calls have taken too much of the native stack.
@@ -195,10 +193,10 @@ unsafe extern "C-unwind" fn count_instructions(state: State, _: *mut ffi::lua_De
         let Some(budget) = budget.as_ref() else { return };
         budget.check_stack(state);
         budget.used.set(budget.used.get() + ffi::lua_gethookcount(state) as u64);
-        if budget.limit == 0 || budget.paused.get() {
+        if budget.limit.get() == 0 {
             return;
         }
-        if budget.used.get() >= budget.limit || budget.out_of_time(state) {
+        if budget.used.get() >= budget.limit.get() || budget.out_of_time(state) {
             budget.exceed(state);
         }
     }

@@ -96,6 +96,7 @@ unsafe fn push_standard(state: State, name: &[u8], host: *mut c_void) -> bool {
                 ffi::lua_getfield(state, library, c"foreach".as_ptr());
                 record::push_guarded(state, host, true);
                 ffi::lua_setfield(state, library, c"foreach".as_ptr());
+                native::guard_table(state, host);
             }
             b"math" => alias(c"fmod", c"mod"),
             _ => {
@@ -104,6 +105,7 @@ unsafe fn push_standard(state: State, name: &[u8], host: *mut c_void) -> bool {
                     ffi::lua_getfield(state, library, name.as_ptr());
                     ffi::lua_setfield(state, -2, name.as_ptr());
                 }
+                native::guard_os(state, host);
                 ffi::lua_pushvalue(state, -1);
                 ffi::lua_setglobal(state, global.as_ptr());
                 ffi::lua_replace(state, library);

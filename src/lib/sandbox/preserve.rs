@@ -21,6 +21,10 @@ use super::record;
 const MAX_DEPTH: usize = 200;
 /// Bytes of statements that are run at a time: LuaJIT takes at most 65536 constants in one function.
 const CHUNK: usize = 64 * 1024;
+/// What a statement of a state file may take, by the file's length: some 20 bytes make one, of a dozen instructions.
+const RESTORE_INSTRUCTIONS: u64 = 1_000_000;
+const INSTRUCTIONS_A_BYTE: u64 = 10;
+const MEMORY_A_BYTE: usize = 16;
 /// Begins the line that guards a file against a script of another version.
 const GUARD: &[u8] = b"if _PRESERVATION_VERSION and _PRESERVATION_VERSION ~= ";
 const VERSION: &str = "_PRESERVATION_VERSION";
@@ -51,7 +55,7 @@ impl Sandbox {
         };
         let _ = writeln!(walk.out, "{}{version} then return end", String::from_utf8_lossy(GUARD));
         let state = self.lua.state;
-        let error = self.without_limits(|_| {
+        let error = self.with_limits(0, 0, |_| {
             // SAFETY: the walk outlives the call, and nothing in it is dropped by an error that leaves it.
             unsafe {
                 let status = ffi::lua_cpcall(state, save_globals, (&raw mut walk).cast());
@@ -84,7 +88,13 @@ impl Sandbox {
             lines.next();
             line = 1;
         }
-        let restored = self.without_limits(|lua| {
+        // What the file can need by its length: somebody else may have written it.
+        let instructions = RESTORE_INSTRUCTIONS.saturating_add(text.len() as u64 * INSTRUCTIONS_A_BYTE);
+        let memory = match self.memory_limit {
+            0 => 0,
+            limit => limit.saturating_add(text.len().saturating_mul(MEMORY_A_BYTE)),
+        };
+        let restored = self.with_limits(instructions, memory, |lua| {
             while lines.peek().is_some() {
                 // Errors count lines from the beginning of the file.
                 let mut chunk = vec![b'\n'; line];
@@ -116,12 +126,13 @@ impl Sandbox {
         restored
     }
 
-    fn without_limits<T>(&mut self, run: impl FnOnce(&Lua) -> T) -> T {
-        self.budget.pause(true);
-        self.lua.set_limit(0);
+    /// Limits of instructions and bytes; 0 is none.
+    fn with_limits<T>(&mut self, instructions: u64, memory: usize, run: impl FnOnce(&Lua) -> T) -> T {
+        let limit = self.budget.set_limit(instructions);
+        self.lua.set_limit(memory);
         let result = run(&self.lua);
         self.lua.set_limit(self.memory_limit);
-        self.budget.pause(false);
+        self.budget.set_limit(limit);
         result
     }
 }

@@ -119,9 +119,11 @@ impl StateFile {
             report(&format!("{shown}: it is empty, the state begins anew"));
             return Ok((file, clock));
         }
-        sandbox
-            .restore_state(&shown.to_string(), &text)
-            .map_err(|error| Failure::usage(format!("{error}; move the file away to start anew")))?;
+        sandbox.restore_state(&shown.to_string(), &text).map_err(|error| {
+            // Lua's words mostly begin with file and line.
+            let place = if error.contains(&shown.to_string()) { String::new() } else { format!("{shown}: ") };
+            Failure::usage(format!("{place}{error}; move the file away to start anew"))
+        })?;
         for line in text
             .split(|byte| *byte == b'\n')
             .rev()

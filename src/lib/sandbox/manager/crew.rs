@@ -273,6 +273,10 @@ impl Crew {
         let view = frame.view();
         let mut hits = std::mem::take(&mut self.hits);
         self.matchers.matches(&view, &mut hits);
+        // It keeps all others waiting.
+        for place in self.matchers.take_given_up() {
+            self.end(place, "message_matcher takes too long", reply);
+        }
         if self.resuming {
             self.pass_over_counted(frame, &mut hits, reply);
         }

@@ -14,6 +14,7 @@ mod json_message;
 mod packing;
 mod patterns;
 mod sax;
+mod standard;
 
 use std::ffi::{CStr, c_int, c_void};
 
@@ -24,6 +25,7 @@ pub use cjson::{Config as JsonConfig, short_escape};
 pub use class::{class_of, put_quoted};
 pub use json_message::Workshop as JsonMessages;
 pub use patterns::set as set_patterns;
+pub use standard::{guard_os, guard_table};
 
 use super::lpeg;
 use super::raw::{self, Function, State};

@@ -128,11 +128,21 @@ pub unsafe fn open(state: State, host: *mut c_void) -> &'static CStr {
     c"struct"
 }
 
+/// The format in the first argument; what it will take is counted.
+unsafe fn checked_format<'a>(state: State) -> Format<'a> {
+    // SAFETY: called by functions with a host; the argument stays on the stack while they run.
+    unsafe {
+        let text = check_bytes(state, 1);
+        (*Host::of(state).budget).charge(state, text.len());
+        Format::new(text)
+    }
+}
+
 /// `pack(format, …)`
 unsafe extern "C-unwind" fn pack(state: State) -> c_int {
     // SAFETY: the buffer is in the host; arguments stay on the stack.
     unsafe {
-        let mut format = Format::new(check_bytes(state, 1));
+        let mut format = checked_format(state);
         Host::of(state).scratch.clear();
         let mut argument = 1;
         loop {
@@ -181,7 +191,9 @@ unsafe extern "C-unwind" fn pack(state: State) -> c_int {
                 }
             }
         }
-        raw::push_bytes(state, &Host::of(state).scratch);
+        let host = Host::of(state);
+        (*host.budget).charge(state, host.scratch.len() / 8);
+        raw::push_bytes(state, &host.scratch);
         1
     }
 }
@@ -190,7 +202,7 @@ unsafe extern "C-unwind" fn pack(state: State) -> c_int {
 unsafe extern "C-unwind" fn unpack(state: State) -> c_int {
     // SAFETY: the text stays on the stack; room for what is pushed is asked for.
     unsafe {
-        let mut format = Format::new(check_bytes(state, 1));
+        let mut format = checked_format(state);
         let text = check_bytes(state, 2);
         let start = ffi::luaL_optnumber(state, 3, 1.0) as i64;
         let mut at = usize::try_from(start.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -260,7 +272,7 @@ unsafe extern "C-unwind" fn unpack(state: State) -> c_int {
 unsafe extern "C-unwind" fn size(state: State) -> c_int {
     // SAFETY: reads an argument, or raises.
     unsafe {
-        let mut format = Format::new(check_bytes(state, 1));
+        let mut format = checked_format(state);
         let mut total = 0;
         while let Some(item) = format.next(total) {
             let (item, before) = item.unwrap_or_else(|message| raise(state, message));

@@ -1,0 +1,152 @@
+//! SIGTERM is heard, whatever a program is at: each gets the worst input that is known for it, from a file, where nothing is
+//! left to drain, and ends within a second.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Workdir, eventually};
+use heka::message::MessageBuilder;
+use heka::stream::put_frame;
+
+/// Processor time that shows that it is at work, in the kernel's ticks (10 ms); and when it is waiting.
+const AT_WORK: u64 = 20;
+
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    fields.iter().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
+/// Starts a command, sends SIGTERM when it has worked for a while (`waits`: when it has begun to wait), and wants it to end.
+#[track_caller]
+fn ends(dir: &Workdir, command: &str, waits: bool) {
+    let mut program = dir.start(&format!("exec {command} > out"));
+    let pid = program.child.id();
+    let sleeps = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") S "));
+    let started = || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("heka-"));
+    eventually("it is at work", || started() && if waits { sleeps() } else { ticks(pid) >= AT_WORK });
+    let sent = Instant::now();
+    program.signal("-TERM");
+    program.wait(Duration::from_secs(30));
+    let took = sent.elapsed();
+    println!("{} ms: {command:.80}", took.as_millis());
+    // Programs built for tests are ten times slower.
+    let limit =
+        Duration::from_secs(if cfg!(debug_assertions) && std::env::var_os("HEKA_PROGRAMS").is_none() { 5 } else { 1 });
+    assert!(took < limit, "{command:.200} took {took:?}");
+}
+
+/// `number` messages with a payload and a time.
+fn stream(number: usize, payload: &[u8], time: impl Fn(usize) -> i64) -> Vec<u8> {
+    let (mut frames, mut message) = (Vec::new(), Vec::new());
+    for place in 0..number {
+        message.clear();
+        let mut builder = MessageBuilder::new(&mut message, &[place as u8; 16], time(place));
+        builder.text(heka::message::TextHeader::Payload, payload);
+        put_frame(&mut frames, None, &message);
+    }
+    frames
+}
+
+/// A script that takes nearly what a call may.
+const SLOW: &str = "local function work()
+  local n = 0
+  for i = 1, 230000 do n = n + i % 7 end
+end
+function process_message() work() return 0 end
+function timer_event(ns) work() end
+";
+
+fn prepared() -> Workdir {
+    let dir = Workdir::new();
+    dir.write("long.hpb", stream(4_000, &[b'a'; 3_000], |_| 0));
+    dir.write("slow.lua", SLOW);
+    dir
+}
+
+#[test]
+fn matchers() {
+    let dir = prepared();
+    let costly = (0..1_500).map(|n| format!("Payload =~ '.-.-.-.-x{n}'")).collect::<Vec<_>>().join(" || ");
+    dir.write("expression", &costly);
+    for program in ["heka-match \"$(cat expression)\"", "heka-cat --match \"$(cat expression)\""] {
+        ends(&dir, &format!("{program} long.hpb"), false);
+    }
+    ends(&dir, "heka-http --url http://127.0.0.1:9 --match \"$(cat expression)\" long.hpb", false);
+}
+
+#[test]
+fn scripts() {
+    let dir = prepared();
+    ends(&dir, "heka-decode -j 1 --lua slow.lua long.hpb", false);
+    ends(&dir, "heka-decode -j 4 --lua slow.lua long.hpb", false);
+    ends(&dir, "heka-sandbox --lua slow.lua long.hpb", false);
+    ends(&dir, "heka-cat --encoder slow.lua long.hpb", false);
+    // Times that jump: each message is due for timers.
+    dir.write("jumps.hpb", stream(50_000, b"x", |place| place as i64 * 120_000_000_000_000));
+    ends(&dir, "heka-sandbox --lua slow.lua --ticker 60 jumps.hpb", false);
+}
+
+#[test]
+fn a_manager() {
+    let dir = prepared();
+    dir.write("slow.toml", "[slow]\ntype = 'SandboxFilter'\nmessage_matcher = 'TRUE'\n");
+    dir.write("m.toml", "[signer]\nname = 'm'\nhmac_key = 'k'\nversion = 0\n");
+    dir.sh("heka-sbmgr --stdout -config=m.toml -script=slow.lua -scriptconfig=slow.toml > load.hpb").ok();
+    ends(&dir, "heka-sandbox manage --name M --any-signer --max-filters 9 --dir filters load.hpb long.hpb", false);
+    let listed = dir.sh("heka-sandbox list --dir filters").ok();
+    assert!(listed.text().contains("slow"), "{}", listed.text());
+}
+
+/// A filter whose matcher takes too long keeps all others waiting.
+#[test]
+fn a_costly_matcher_ends_its_filter() {
+    let dir = prepared();
+    let costly = (0..1_500).map(|n| format!("Payload =~ '.-.-.-.-x{n}'")).collect::<Vec<_>>().join(" || ");
+    dir.write("quick.lua", "function process_message() return 0 end");
+    dir.write("costly.toml", format!("[costly]\ntype = 'SandboxFilter'\nmessage_matcher = \"{costly}\"\n"));
+    dir.write("cheap.toml", "[cheap]\ntype = 'SandboxFilter'\nmessage_matcher = 'TRUE'\n");
+    dir.write("m.toml", "[signer]\nname = 'm'\nhmac_key = 'k'\nversion = 0\n");
+    for name in ["costly", "cheap"] {
+        let load =
+            format!("heka-sbmgr --stdout -config=m.toml -script=quick.lua -scriptconfig={name}.toml > {name}.hpb");
+        dir.sh(&load).ok();
+    }
+    let manage =
+        "heka-sandbox manage --name M --any-signer --max-filters 9 --dir filters costly.hpb cheap.hpb long.hpb";
+    let ran = dir.sh(&format!("timeout -s KILL 60 {manage} | heka-cat --format text"));
+    assert!(ran.text().contains("message_matcher takes too long"), "{}\n{}", ran.text(), ran.stderr);
+    assert!(ran.stderr.contains("costly") && !ran.stderr.contains("cheap: terminated"), "{}", ran.stderr);
+}
+
+#[test]
+fn sources() {
+    let dir = prepared();
+    dir.write("line", vec![b'a'; 64 << 20]);
+    ends(&dir, "heka-tail --splitter regex --delimiter '(a|b)*c' --max-record 100M line", false);
+    dir.sh("mkfifo fifo").ok();
+    ends(&dir, "heka-tail fifo", true);
+    ends(&dir, "heka-tail -f slow.lua", true);
+    ends(&dir, "heka-listen --tcp 127.0.0.1:0", true);
+}
+
+#[test]
+fn garbage() {
+    let dir = Workdir::new();
+    // Headers that fail at their record's end only, everywhere.
+    dir.write("garbage", [0x5a, 0x08, 0x1e, 0x05, 0x08, 0xff, 0xff, 0x01, 0x1f].repeat(16 << 20));
+    dir.write("token", "t\n");
+    for program in [
+        "heka-cat",
+        "heka-match TRUE",
+        "heka-decode --lua json",
+        "heka-sandbox --lua http_status",
+        "heka-cef parse",
+        "heka-hec --token-file token --url http://127.0.0.1:9",
+        "heka-http --url http://127.0.0.1:9",
+        "heka-tail --splitter heka",
+    ] {
+        ends(&dir, &format!("{program} garbage"), false);
+    }
+}
