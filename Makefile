@@ -36,9 +36,9 @@ bench-save:
 bench-peers:
 	bash benches/peers.sh
 
-# An hour and ten minutes; needs cargo-fuzz and a nightly toolchain.
+# An hour and twenty minutes; needs cargo-fuzz and a nightly toolchain.
 fuzz:
-	set -e; for target in lpeg state cjson cef syslog gelf proxy; do \
+	set -e; for target in frames lpeg state cjson cef syslog gelf proxy; do \
 		cargo +nightly fuzz run $$target -- -max_total_time=600 -max_len=400 -timeout=10 -rss_limit_mb=8000; \
 	done
 

@@ -1,11 +1,20 @@
 //! Hostile senders: they cost little, and honest ones are heard beside them.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpStream, UdpSocket};
-use std::time::Duration;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use super::common::{Workdir, eventually, setting};
 use super::{Listen, TLS};
+
+/// A connection from 127.0.0.`last`.
+fn connect(last: u8, port: u16) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into()).unwrap();
+    socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+    socket.into()
+}
 
 /// Sends a message as an honest sender does, and waits until it is written.
 #[track_caller]
@@ -13,12 +22,7 @@ fn honest(listen: &Listen, number: &mut u32) {
     *number += 1;
     let (line, datagram) = (format!("line {number}"), format!("datagram {number}"));
     // From another address than the attackers'.
-    let own: std::net::SocketAddr = "127.0.0.9:0".parse().unwrap();
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&own.into()).unwrap();
-    let server = std::net::SocketAddr::from(([127, 0, 0, 1], listen.ports[2]));
-    socket.connect(&server.into()).unwrap();
-    TcpStream::from(socket).write_all(format!("<13>{line}\n").as_bytes()).unwrap();
+    connect(9, listen.ports[2]).write_all(format!("<13>{line}\n").as_bytes()).unwrap();
     listen.send_udp(0, format!("<13>{datagram}"));
     let is_there = |text: &str| listen.dir.sh(&format!("grep -qaw '{text}' out")).status.success();
     eventually("an honest sender is heard", || is_there(&line));
@@ -181,4 +185,151 @@ fn all_attacks_at_once_stay_within_its_memory() {
     assert!(peak < 128, "{peak} MiB, {stats}");
     assert!(stats["gelf_sets_crowded"].as_u64().unwrap() > 0, "{stats}");
     drop(ends);
+}
+
+/// A request of an honest HEC client; the answer.
+fn post(last: u8, port: u16, path: &str, channel: u32, body: &str) -> String {
+    let mut stream = connect(last, port);
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let head = format!(
+        "POST /services/collector{path} HTTP/1.1\r\nHost: h\r\nAuthorization: Splunk t\r\nConnection: close\r\n\
+         X-Splunk-Request-Channel: 00000000-0000-0000-0000-{channel:012x}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_good_client_is_served_beside_any_number_of_silent_ones() {
+    let dir = Workdir::new();
+    dir.write("token", "t\n");
+    let limits = "--max-connections 300 --max-connections-per-address 64";
+    let listen =
+        Listen::start(dir, &format!("--tcp 0 --unix ./local --hec 127.0.0.1:0 --token-file token {limits}"), 3);
+    let hec = *listen.ports.last().unwrap();
+    let mut silent = Vec::new();
+    let mut local = Vec::new();
+    let mut sent = 0;
+    // Silent, from the first byte, in a line, in a header, and of a local user; more than there is room for.
+    for begin in [&b""[..], b"<13>half", b"POST /serv"] {
+        for place in 0..480u32 {
+            let port = if begin.starts_with(b"POST") { hec } else { listen.ports[0] };
+            let mut stream = connect(20 + (place % 8) as u8, port);
+            let _ = stream.write_all(begin);
+            silent.push(stream);
+            if place % 4 == 0 {
+                local.push(UnixStream::connect(listen.dir.path("local")).unwrap());
+            }
+        }
+        let began = Instant::now();
+        sent += 3;
+        connect(9, listen.ports[0]).write_all(b"<13>by TCP\n").unwrap();
+        UnixStream::connect(listen.dir.path("local")).unwrap().write_all(b"<13>by Unix\n").unwrap();
+        let answer = post(9, hec, "/event", 1, r#"{"event":"by HEC"}"#);
+        assert!(answer.contains("\"code\":0"), "{answer:?}");
+        let good = |listen: &Listen| listen.payloads().iter().filter(|text| text.starts_with("by ")).count();
+        eventually("good clients are heard", || good(&listen) >= sent);
+        let took = began.elapsed();
+        println!("{took:?} beside {begin:?}");
+        assert!(took < Duration::from_secs(2), "{took:?} beside {begin:?}");
+    }
+    let (stats, ..) = listen.stop();
+    assert!(stats["connections_evicted"].as_u64().unwrap() > 1000, "{stats}");
+}
+
+#[test]
+fn a_good_handshake_comes_about_beside_any_number_of_silent_ones() {
+    let dir = Workdir::new();
+    if !dir.certificates() {
+        return;
+    }
+    let options = format!("--tls 0 {TLS} --max-connections 300 --max-connections-per-address 64");
+    let listen = Listen::start(dir, &options, 1);
+    let mut silent = Vec::new();
+    for begin in [&b""[..], &[0x16], &[0x16, 3, 1, 2, 0, 1]] {
+        for place in 0..480u32 {
+            let mut stream = connect(20 + (place % 8) as u8, listen.ports[0]);
+            let _ = stream.write_all(begin);
+            silent.push(stream);
+        }
+    }
+    let began = Instant::now();
+    let client = format!("timeout 10 openssl s_client -quiet -connect 127.0.0.1:{} 2> /dev/null", listen.ports[0]);
+    let _client = listen.dir.start(&format!("printf '<13>by TLS\\n' | {client}"));
+    eventually("by TLS", || listen.payloads().iter().any(|text| text == "by TLS"));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    listen.stop();
+}
+
+#[test]
+fn few_descriptors_are_enough() {
+    let dir = Workdir::new();
+    dir.write("token", "t\n");
+    let listen = Listen::start(dir, "--tcp 0 --hec 127.0.0.1:0 --token-file token --max-connections 40", 2);
+    let silent: Vec<TcpStream> = (0..500).map(|place| connect(20 + (place % 16) as u8, listen.ports[0])).collect();
+    listen.dir.sh("true").ok();
+    connect(9, listen.ports[0]).write_all(b"<13>a good line\n").unwrap();
+    eventually("a good client is heard", || listen.payloads().iter().any(|text| text == "a good line"));
+    let open = std::fs::read_dir(format!("/proc/{}/fd", listen.process.child.id())).unwrap().count();
+    assert!(open < 80, "{open}");
+    drop(silent);
+    listen.stop();
+}
+
+#[test]
+fn new_channels_push_nobody_out() {
+    let dir = Workdir::new();
+    dir.write("token", "t\n");
+    let listen = Listen::start(dir, "--hec 127.0.0.1:0 --token-file token --max-memory 32M", 1);
+    let hec = listen.ports[0];
+    let event = r#"{"event":"x"}"#;
+    let answer = post(9, hec, "/event", 1, event);
+    assert!(answer.contains("\"ackId\":0"), "{answer}");
+    // More than there is room for.
+    let mut many = connect(20, hec);
+    let mut answers = many.try_clone().unwrap();
+    let reading = std::thread::spawn(move || std::io::copy(&mut answers, &mut std::io::sink()));
+    for channel in 2..3_000 {
+        let head = format!(
+            "POST /services/collector/event HTTP/1.1\r\nHost: h\r\nAuthorization: Splunk t\r\n\
+             X-Splunk-Request-Channel: 00000000-0000-0000-0000-{channel:012x}\r\nContent-Length: {}\r\n\r\n{event}",
+            event.len()
+        );
+        many.write_all(head.as_bytes()).unwrap();
+    }
+    many.shutdown(std::net::Shutdown::Write).unwrap();
+    reading.join().unwrap().unwrap();
+    let answer = post(9, hec, "/ack", 1, r#"{"acks":[0,1]}"#);
+    assert!(answer.contains(r#""0":true"#) && answer.contains(r#""1":false"#), "{answer}");
+    // A question of millions, and one that decompresses to it.
+    let asked = format!(r#"{{"acks":[{}1]}}"#, "1,".repeat(200_000));
+    assert!(post(9, hec, "/ack", 1, &asked).contains("413"));
+    assert!(listen.peak() < 64, "{} MiB", listen.peak());
+    listen.stop();
+}
+
+#[test]
+fn what_is_cut_because_we_close_says_so() {
+    let listen = Listen::new("--tcp 0 --max-memory 32M --complete-within 2", 1);
+    let mut late = listen.tcp(0);
+    late.write_all(b"<13>late").unwrap();
+    // Twelve of the 32 MiB are for connections; one address keeps most of it.
+    let slow: Vec<TcpStream> = (0..250)
+        .map(|_| {
+            let mut stream = listen.tcp(0);
+            let _ = stream.write_all(&[b'z'; 60_000]);
+            stream
+        })
+        .collect();
+    // All are messages in the end: those of who was closed for memory, and those that did not get whole in time.
+    let messages = listen.wait(251);
+    let cut = messages.iter().filter(|message| super::common::field(message, "truncated").is_some()).count();
+    assert_eq!(cut, 251);
+    drop(slow);
+    let (stats, ..) = listen.stop();
+    assert!(stats["connections_closed_for_memory"].as_u64().unwrap() > 0, "{stats}");
+    assert_eq!(stats["truncated"], 251, "{stats}");
 }

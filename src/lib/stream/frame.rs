@@ -197,7 +197,6 @@ pub struct Effort {
     /// Up to where the input's bytes have counted.
     counted: u64,
     /// Elements that were looked at in vain.
-    #[cfg(test)]
     spent: usize,
 }
 
@@ -210,13 +209,17 @@ impl Effort {
     /// For messages up to such a length, each of which can be looked at to its end.
     pub fn new(max_message: usize) -> Effort {
         let most = max_message.max(LEAST_EFFORT);
-        Effort {
-            left: most,
-            most,
-            counted: 0,
-            #[cfg(test)]
-            spent: 0,
-        }
+        Effort { left: most, most, counted: 0, spent: 0 }
+    }
+
+    /// Elements that were looked at in vain: of `len` bytes at most [`Effort::bound`].
+    pub fn spent(&self) -> usize {
+        self.spent
+    }
+
+    /// What may be spent on so many bytes.
+    pub fn bound(&self, len: usize) -> usize {
+        self.most + EFFORT * len
     }
 
     #[inline]
@@ -239,10 +242,7 @@ impl Effort {
 
     fn spend(&mut self, elements: usize) {
         self.left = self.left.saturating_sub(elements);
-        #[cfg(test)]
-        {
-            self.spent += elements;
-        }
+        self.spent += elements;
     }
 }
 

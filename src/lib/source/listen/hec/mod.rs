@@ -10,6 +10,7 @@ mod events;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -39,8 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// Frames of one body that are handed over at once.
 const BLOCK: usize = 256 * 1024;
-/// When a stop is asked for, requests under way get so long.
+/// When a stop is asked for, requests under way get so long, and what is no request yet so long.
 const DRAIN: Duration = Duration::from_secs(10);
+const MOMENT: Duration = Duration::from_millis(500);
 /// A question for acks: so many bytes, and so many ids.
 const MAX_QUESTION: usize = 256 * 1024;
 const MAX_ASKED: usize = 10_000;
@@ -106,7 +108,12 @@ impl Hec {
                 None => self.clone().http(TokioIo::new(stream), peer, connection, stop).await,
                 Some(tls) => {
                     let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, tls.acceptor().accept(stream));
-                    if let Ok(Ok(stream)) = handshake.await {
+                    let mut stopped = stop.clone();
+                    let accepted = tokio::select! {
+                        accepted = handshake => accepted,
+                        () = async { told(&mut stopped).await; tokio::time::sleep(MOMENT).await } => return,
+                    };
+                    if let Ok(Ok(stream)) = accepted {
                         self.clone().http(TokioIo::new(stream), peer, connection, stop).await;
                     }
                 }
@@ -128,11 +135,16 @@ impl Hec {
         S: hyper::rt::Read + hyper::rt::Write + Unpin,
     {
         let header_within = self.service.limits.whole_within;
+        let answering = Arc::new(AtomicBool::new(false));
+        let busy = answering.clone();
         let service = service_fn(move |request| {
-            let (server, place) = (self.clone(), place.clone());
+            let (server, place, answering) = (self.clone(), place.clone(), answering.clone());
             async move {
                 place.touch();
-                Ok::<_, Infallible>(server.respond(request, peer, &place).await)
+                answering.store(true, Ordering::Relaxed);
+                let response = server.respond(request, peer, &place).await;
+                answering.store(false, Ordering::Relaxed);
+                Ok::<_, Infallible>(response)
             }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
@@ -144,7 +156,19 @@ impl Hec {
             _ = &mut connection => {}
             () = told(&mut stop) => {
                 connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
+                // A header that isn't whole is no request yet.
+                let idle = async {
+                    loop {
+                        tokio::time::sleep(MOMENT).await;
+                        if !busy.load(Ordering::Relaxed) {
+                            return;
+                        }
+                    }
+                };
+                tokio::select! {
+                    _ = connection => {}
+                    () = idle => {}
+                }
             }
         }
     }
