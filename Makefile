@@ -26,6 +26,7 @@ bench:
 	bash benches/firehose.sh
 	bash benches/listen.sh
 	bash benches/resync.sh
+	bash benches/attacks.sh
 
 # Makes what was measured last the baseline.
 bench-save:
