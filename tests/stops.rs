@@ -61,6 +61,9 @@ function timer_event(ns) work() end
 fn prepared() -> Workdir {
     let dir = Workdir::new();
     dir.write("long.hpb", stream(4_000, &[b'a'; 3_000], |_| 0));
+    dir.write("short.hpb", stream(20, &[b'a'; 3_000], |_| 0));
+    // Many in a small space.
+    dir.write("small.hpb", stream(20_000, b"x", |_| 0));
     dir.write("slow.lua", SLOW);
     dir
 }
@@ -73,6 +76,18 @@ fn matchers() {
     for program in ["heka-match \"$(cat expression)\"", "heka-cat --match \"$(cat expression)\""] {
         ends(&dir, &format!("{program} long.hpb"), false);
     }
+    // Patterns that must not match, one that is long, regexes by the hundred: each has its end, and says so or is quick.
+    let negated = costly.replace("=~", "!~").replace("||", "&&");
+    let long = format!("Payload =~ '{}x'", ".-".repeat(400));
+    let regexes = (0..300).map(|n| format!("Payload =~ /(a|aa)+b{n}|[^b]*c$/")).collect::<Vec<_>>().join(" || ");
+    let balanced = (0..200).map(|n| format!("Payload =~ '%ba{n}.-.-%ba{n}'")).collect::<Vec<_>>().join(" || ");
+    for expression in [&negated, &long, &regexes, &balanced] {
+        dir.write("other", expression);
+        let began = Instant::now();
+        let ran = dir.sh("timeout -s KILL 60 heka-match \"$(cat other)\" --max-count 1 short.hpb > out");
+        assert_eq!(ran.code(), 1, "{expression:.100}\n{}", ran.stderr);
+        assert!(began.elapsed() < Duration::from_secs(20), "{expression:.100} took {:?}", began.elapsed());
+    }
     ends(&dir, "heka-http --url http://127.0.0.1:9 --match \"$(cat expression)\" long.hpb", false);
 }
 
@@ -81,6 +96,7 @@ fn scripts() {
     let dir = prepared();
     ends(&dir, "heka-decode -j 1 --lua slow.lua long.hpb", false);
     ends(&dir, "heka-decode -j 4 --lua slow.lua long.hpb", false);
+    ends(&dir, "heka-decode -j 4 --lua slow.lua small.hpb", false);
     ends(&dir, "heka-sandbox --lua slow.lua long.hpb", false);
     ends(&dir, "heka-cat --encoder slow.lua long.hpb", false);
     // Times that jump: each message is due for timers.
@@ -148,5 +164,33 @@ fn garbage() {
         "heka-tail --splitter heka",
     ] {
         ends(&dir, &format!("{program} garbage"), false);
+    }
+}
+
+/// Times that jump make no ticks by the thousand.
+#[test]
+fn gaps_in_time_are_no_work() {
+    let dir = Workdir::new();
+    let (now, day) = (heka::message::now_ns(), 86_400_000_000_000);
+    dir.write(
+        "tick.lua",
+        "function process_message() return 0 end function timer_event(ns) inject_payload('txt', 'tick', ns) end",
+    );
+    let jumps: [(&str, Vec<i64>); 5] = [
+        ("from nothing to today", vec![0, now]),
+        ("and back", vec![now, 0, now, 0, now]),
+        ("all of time", vec![i64::MIN, i64::MAX]),
+        ("before 1970", vec![-now, now]),
+        ("a year a message", (0..40).map(|year| now - 40 * 365 * day + year * 365 * day).collect()),
+    ];
+    for (what, times) in jumps {
+        dir.write("in.hpb", stream(times.len(), b"x", |place| times[place]));
+        let began = Instant::now();
+        let ran = dir.sh("timeout -s KILL 60 heka-sandbox --lua tick.lua --ticker 60 in.hpb > out");
+        assert_eq!(ran.code(), 0, "{what}\n{}", ran.stderr);
+        let ticks = common::messages(&dir.read("out")).len();
+        println!("{what}: {ticks} ticks, {:?}", began.elapsed());
+        assert!(ticks <= 3 * times.len() + 2, "{what}: {ticks} ticks\n{}", ran.stderr);
+        assert!(began.elapsed() < Duration::from_secs(5), "{what}: {:?}", began.elapsed());
     }
 }

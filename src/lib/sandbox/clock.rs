@@ -131,17 +131,18 @@ impl Ticker {
             }
             return None;
         }
-        let missed = (now - next) / self.interval;
+        let missed = now.saturating_sub(next) / self.interval;
+        let tick = |number: i64| next.saturating_add(number.saturating_mul(self.interval));
         let (due, following) = match self.clock {
             // A machine that was too busy is not made busier.
-            Clock::Wall => (next + missed * self.interval, next + (missed + 1) * self.interval),
+            Clock::Wall => (tick(missed), tick(missed + 1)),
             _ if missed >= MAX_TICKS => {
                 report_once("gaps without messages", || {
                     format!("no messages for {missed} ticks: the timer is called for the first and the last of them")
                 });
-                (next, next + missed * self.interval)
+                (next, tick(missed))
             }
-            _ => (next, next + self.interval),
+            _ => (next, tick(1)),
         };
         self.next = Some(following);
         Some(due)
@@ -177,7 +178,7 @@ impl Ticker {
         if self.by_messages()
             && let Some(next) = &mut self.next
         {
-            *next += self.interval;
+            *next = next.saturating_add(self.interval);
         }
     }
 }
@@ -186,7 +187,7 @@ impl Ticker {
 fn after(ns: i64, interval: i64) -> i64 {
     match interval {
         0 => ns,
-        _ => (ns - ns.rem_euclid(interval)).saturating_add(interval),
+        _ => ns.saturating_sub(ns.rem_euclid(interval)).saturating_add(interval),
     }
 }
 

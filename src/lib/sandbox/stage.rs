@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
 use super::budget::THREAD_STACK;
 use super::{Decoded, Decoder, Settings, Terminated, Usage};
@@ -15,6 +16,11 @@ use crate::stream::{Frame, Frames, put_frame, put_frame_from};
 
 /// Bytes of frames that a worker gets at a time.
 const JOB: usize = 128 * 1024;
+/// The first job. Those that follow get larger while one is done soon, and smaller where it takes long: what is under way
+/// has to be done before a program can stop.
+const FIRST_JOB: usize = 1024;
+const SOON: Duration = Duration::from_millis(10);
+const LONG: Duration = Duration::from_millis(50);
 /// Threads that are started unless a number is given: what one thread reads and writes, so many can decode.
 pub const MOST_JOBS: usize = 4;
 
@@ -77,6 +83,8 @@ struct Batch {
     first_error: Option<String>,
     usage: Vec<(String, Usage)>,
     terminated: Option<String>,
+    /// How long a worker was at it.
+    took: Duration,
 }
 
 /// What was made of a frame of a job.
@@ -334,6 +342,8 @@ struct Worker {
 struct Pool {
     workers: Vec<Worker>,
     job: Batch,
+    /// Bytes of frames that make a job.
+    size: usize,
     next: usize,
     pending: VecDeque<usize>,
     /// Buffers of jobs that are done: new ones would be new pages.
@@ -352,13 +362,14 @@ impl Pool {
             Ok(Worker { jobs, batches })
         };
         let workers = (0..jobs).map(|_| worker()).collect::<Result<_, Failure>>()?;
-        Ok(Pool { workers, job: Batch::default(), next: 0, pending: VecDeque::new(), spare: Vec::new() })
+        let (job, pending, spare) = Default::default();
+        Ok(Pool { workers, job, size: FIRST_JOB, next: 0, pending, spare })
     }
 
     /// True when a job went off and results should be taken.
     fn add(&mut self, frame: &[u8]) -> bool {
         self.job.job.extend_from_slice(frame);
-        self.job.job.len() >= JOB && {
+        self.job.job.len() >= self.size && {
             self.dispatch();
             true
         }
@@ -381,10 +392,16 @@ impl Pool {
             return None;
         }
         let worker = &self.workers[self.pending.pop_front()?];
-        Some(worker.batches.recv().unwrap_or_else(|_| Batch {
+        let batch = worker.batches.recv().unwrap_or_else(|_| Batch {
             terminated: Some("a worker has ended unexpectedly".into()),
             ..Batch::default()
-        }))
+        });
+        if batch.took < SOON {
+            self.size = (self.size * 2).min(JOB);
+        } else if batch.took > LONG {
+            self.size = (self.size / 2).max(1);
+        }
+        Some(batch)
     }
 }
 
@@ -398,6 +415,7 @@ fn work(chain: &[Settings], rejected: Rejected, parts: bool, jobs: &Receiver<Bat
     };
     while let Ok(mut batch) = jobs.recv() {
         let job = std::mem::take(&mut batch.job);
+        let began = Instant::now();
         let mut at = 0;
         for frame in Frames(&job) {
             let failed = batch.failed;
@@ -414,6 +432,7 @@ fn work(chain: &[Settings], rejected: Rejected, parts: bool, jobs: &Receiver<Bat
             }
         }
         batch.job = job;
+        batch.took = began.elapsed();
         batch.usage = decoder.usage().map(|(name, usage)| (name.to_string(), usage)).collect();
         if batches.send(batch).is_err() {
             return;
