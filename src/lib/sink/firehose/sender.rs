@@ -135,7 +135,12 @@ impl Shared {
 pub fn run(shared: &Arc<Shared>, options: SenderOptions) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(send(shared, options)),
+        Ok(runtime) => {
+            let sent = runtime.block_on(send(shared, options));
+            // A name that is being looked up is not waited for.
+            runtime.shutdown_background();
+            sent
+        }
         Err(error) => Err(Failure::failed(format!("no connections can be made: {error}"))),
     };
     shared.set(|state| {
@@ -148,10 +153,13 @@ async fn send(shared: &Arc<Shared>, options: SenderOptions) -> Result<(), Failur
     let client = Arc::new(Client::new(options.client.clone()).await.map_err(Failure::usage)?);
     let owner = match &options.owner {
         Some(owner) => owner.clone(),
-        None => in_time(client.account()).await.unwrap_or_else(|reason| {
-            report(&format!("the account's number is not known, records say {UNKNOWN_OWNER}: {reason} (see --owner)"));
-            UNKNOWN_OWNER.into()
-        }),
+        None => tokio::select! {
+            account = in_time(client.account()) => account.unwrap_or_else(|reason| {
+                report(&format!("the account's number is not known, records say {UNKNOWN_OWNER}: {reason} (see --owner)"));
+                UNKNOWN_OWNER.into()
+            }),
+            () = nothing_left(shared) => return Ok(()),
+        },
     };
     shared.set(|state| state.owner = Some(owner));
     await_stream(shared, &client).await?;
@@ -236,11 +244,21 @@ async fn in_time<T>(question: impl Future<Output = Result<T, String>>) -> Result
     answer.unwrap_or_else(|_| Err(format!("no answer in {} seconds", QUESTION.as_secs())))
 }
 
+/// Waits until the run ends with nothing to send: then no question needs its answer any more.
+async fn nothing_left(shared: &Shared) {
+    while shared.lock().closing.is_none() || shared.spool.waiting().0 > 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Waits for a stream that is being created. One that can't be reached now is no reason to end: there is a spool.
 async fn await_stream(shared: &Shared, client: &Client) -> Result<(), Failure> {
     let until = Instant::now() + CREATION;
     while Instant::now() < until && shared.lock().closing.is_none() {
-        let status = in_time(async { Ok(client.status().await) }).await;
+        let status = tokio::select! {
+            status = in_time(async { Ok(client.status().await) }) => status,
+            () = nothing_left(shared) => return Ok(()),
+        };
         match status.unwrap_or_else(|reason| Err(Refusal::Answer(Meaning::Unclear, reason))) {
             Ok(Status::Active) => return Ok(()),
             Ok(Status::Creating) => {

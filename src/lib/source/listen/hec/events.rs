@@ -375,14 +375,14 @@ impl<'de> Deserialize<'de> for Members<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Members::default();
                 while let Some(name) = map.next_key::<&RawValue>()? {
-                    let place = match name.get() {
-                        "\"time\"" => &mut members.time,
-                        "\"host\"" => &mut members.host,
-                        "\"source\"" => &mut members.source,
-                        "\"sourcetype\"" => &mut members.sourcetype,
-                        "\"index\"" => &mut members.index,
-                        "\"event\"" => &mut members.event,
-                        "\"fields\"" => &mut members.fields,
+                    let place = match json::string(name.get()).as_deref() {
+                        Some("time") => &mut members.time,
+                        Some("host") => &mut members.host,
+                        Some("source") => &mut members.source,
+                        Some("sourcetype") => &mut members.sourcetype,
+                        Some("index") => &mut members.index,
+                        Some("event") => &mut members.event,
+                        Some("fields") => &mut members.fields,
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                             continue;
