@@ -313,3 +313,22 @@ fn a_fifo_that_nobody_writes_hears_a_stop() {
         assert!(!dir.read("out").is_empty(), "{reader}");
     }
 }
+
+/// What the kernel makes when it is read has a size of 0, or one that says nothing.
+#[test]
+fn files_of_the_kernel_are_read_once() {
+    let dir = Workdir::new();
+    for file in ["/proc/loadavg", "/proc/self/../loadavg", "/sys/kernel/mm/transparent_hugepage/enabled"] {
+        for checkpoint in ["", "--checkpoint ck", "--checkpoint ck"] {
+            let ran = dir.sh(&format!("timeout -s KILL 10 heka-tail {checkpoint} {file} | heka-cat -c"));
+            assert_eq!((ran.text(), ran.stderr.as_str()), ("1\n", ""), "{checkpoint} {file}");
+        }
+        dir.sh(&format!("timeout -s KILL 10 heka-tail -f {file} | cat")).fails(2, "it can't be followed");
+    }
+    // Long ones, whole: each processor has a line.
+    let lines = dir.sh("timeout -s KILL 10 heka-tail /proc/cpuinfo | heka-cat --format payload");
+    assert!(lines.text().matches("processor").count() >= 1, "{}", lines.stderr);
+    let decoded =
+        dir.sh("timeout -s KILL 10 heka-tail /proc/loadavg | heka-decode --lua linux_loadavg --strict | heka-cat");
+    assert!(decoded.text().contains("1MinAvg"), "{}", decoded.stderr);
+}

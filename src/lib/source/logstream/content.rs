@@ -222,6 +222,15 @@ impl Read for Content {
     }
 }
 
+/// File systems of the kernel whose files have no content but what is made when they are read, and a size that says nothing:
+/// proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs (statfs(2)).
+const MADE_UP: [u32; 7] = [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673];
+
+/// Whether a file is made up when it is read: it has an end, but it is another one each time, and doesn't grow.
+pub fn is_made_up(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|system| MADE_UP.contains(&(system.f_type as u32)))
+}
+
 /// Reads at an offset until the buffer is full or the file ends.
 pub fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut count = 0;

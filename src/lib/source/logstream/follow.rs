@@ -365,6 +365,9 @@ impl Follower {
             let path = series.path.clone();
             series.say_once(&path);
             let message = format!("{}: {}", series.label(), describe(&error));
+            if error.kind() == io::ErrorKind::Unsupported {
+                return Err(Failure::usage(message));
+            }
             if self.options.follow && error.kind() != io::ErrorKind::InvalidData {
                 report(&format!("{message}; waiting for it"));
             } else {

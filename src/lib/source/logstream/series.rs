@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::content::{Content, Identity, modified, read_at};
+use super::content::{Content, Identity, is_made_up, modified, read_at};
 use super::cutter::{Counted, Cutter, Cutting, Stamp};
 use super::journal::Journal;
 use super::position::{HEAD, Position, TAIL, fingerprint, hash_tail};
@@ -282,6 +282,16 @@ impl Series {
         if self.tree.is_none() {
             let stdin = io::stdin().as_fd().try_clone_to_owned()?;
             self.content = Some(Content::stream(File::from(stdin)));
+            return Ok(());
+        }
+        if let Some(path) = self.named.as_ref().filter(|path| is_made_up(path)) {
+            let made_up = File::open(path)?;
+            if self.shape.follow {
+                let why = "made by the kernel when it is read: it can't be followed, only read again";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+            }
+            self.tree = None;
+            self.content = Some(Content::stream(made_up));
             return Ok(());
         }
         if let Some(position) = position {
