@@ -54,6 +54,8 @@ pub fn outlive_signals() {
 
 /// The process's signal state.
 pub struct Signals {
+    /// One of the two that follow: looked at for each message.
+    any: Arc<AtomicBool>,
     /// SIGTERM.
     stop: Arc<AtomicBool>,
     /// SIGINT.
@@ -91,10 +93,16 @@ impl Signals {
         signal_hook::flag::register(SIGUSR1, statistics.clone())?;
         signal_hook::low_level::pipe::register(SIGUSR1, writer)?;
         let (end_expected, since) = (AtomicBool::new(false), OnceLock::new());
-        Ok(Signals { stop, interrupt, end_expected, since, statistics, wakeup })
+        Ok(Signals { any, stop, interrupt, end_expected, since, statistics, wakeup })
     }
 
+    #[inline]
     pub fn stop_requested(&self) -> bool {
+        self.any.load(Ordering::Relaxed) && self.stop_now()
+    }
+
+    #[cold]
+    fn stop_now(&self) -> bool {
         let interrupted = || self.interrupt.load(Ordering::Relaxed) && !self.end_expected.load(Ordering::Relaxed);
         let stop = self.stop.load(Ordering::Relaxed) || interrupted();
         if stop {
