@@ -10,7 +10,7 @@ use heka::message::MessageBuilder;
 use heka::stream::put_frame;
 
 /// Processor time that shows that it is at work, in the kernel's ticks (10 ms); and when it is waiting.
-const AT_WORK: u64 = 20;
+const AT_WORK: u64 = 5;
 
 fn ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -25,7 +25,10 @@ fn ends(dir: &Workdir, command: &str, waits: bool) {
     let pid = program.child.id();
     let sleeps = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") S "));
     let started = || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("heka-"));
-    eventually("it is at work", || started() && if waits { sleeps() } else { ticks(pid) >= AT_WORK });
+    eventually("it is at work", || {
+        assert_eq!(program.child.try_wait().unwrap(), None, "{command} has ended before");
+        started() && if waits { sleeps() } else { ticks(pid) >= AT_WORK }
+    });
     let sent = Instant::now();
     program.signal("-TERM");
     program.wait(Duration::from_secs(30));
@@ -190,7 +193,7 @@ fn silent_servers() {
 fn garbage() {
     let dir = Workdir::new();
     // Headers that fail at their record's end only, everywhere.
-    dir.write("garbage", [0x5a, 0x08, 0x1e, 0x05, 0x08, 0xff, 0xff, 0x01, 0x1f].repeat(16 << 20));
+    dir.write("garbage", [0x5a, 0x08, 0x1e, 0x05, 0x08, 0xff, 0xff, 0x01, 0x1f].repeat(24 << 20));
     dir.write("token", "t\n");
     for program in [
         "heka-cat",
