@@ -9,7 +9,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_ENCODING;
 
-use super::answers::{Answer, INVALID_FORMAT, TIMEOUT, TOO_LARGE, UNSUPPORTED_ENCODING};
+use super::answers::{Answer, BUSY, INVALID_FORMAT, TIMEOUT, TOO_LARGE, UNSUPPORTED_ENCODING};
 use crate::source::listen::admission::Connection;
 use crate::source::listen::counters::{add, count};
 use crate::source::listen::service::Service;
@@ -133,9 +133,12 @@ impl<'a> Pieces<'a> {
 
     /// All of it.
     pub async fn whole(mut self) -> Result<Vec<u8>, Answer> {
-        let (mut all, mut piece) = (Vec::new(), Vec::new());
+        let (mut all, mut piece, mut kept) = (Vec::new(), Vec::new(), self.place.part());
         while self.next(&mut piece).await? {
             all.extend_from_slice(&piece);
+            if !kept.keep(all.capacity() + self.kept() + piece.capacity()) {
+                return Err(BUSY);
+            }
         }
         Ok(all)
     }
