@@ -71,10 +71,15 @@ fn prepared() -> Workdir {
     dir
 }
 
+/// An expression of many patterns, each of which takes as long as it may.
+fn costly() -> String {
+    (0..1_500).map(|n| format!("Payload =~ '.-.-.-.-x{n}'")).collect::<Vec<_>>().join(" || ")
+}
+
 #[test]
 fn matchers() {
     let dir = prepared();
-    let costly = (0..1_500).map(|n| format!("Payload =~ '.-.-.-.-x{n}'")).collect::<Vec<_>>().join(" || ");
+    let costly = costly();
     dir.write("expression", &costly);
     for program in ["heka-match \"$(cat expression)\"", "heka-cat --match \"$(cat expression)\""] {
         ends(&dir, &format!("{program} long.hpb"), false);
@@ -122,7 +127,7 @@ fn a_manager() {
 #[test]
 fn a_costly_matcher_ends_its_filter() {
     let dir = prepared();
-    let costly = (0..1_500).map(|n| format!("Payload =~ '.-.-.-.-x{n}'")).collect::<Vec<_>>().join(" || ");
+    let costly = costly();
     dir.write("quick.lua", "function process_message() return 0 end");
     dir.write("costly.toml", format!("[costly]\ntype = 'SandboxFilter'\nmessage_matcher = \"{costly}\"\n"));
     dir.write("cheap.toml", "[cheap]\ntype = 'SandboxFilter'\nmessage_matcher = 'TRUE'\n");

@@ -16,6 +16,14 @@ fn connect(last: u8, port: u16) -> TcpStream {
     socket.into()
 }
 
+/// What a HEC request with a body of that length begins with; `more` are lines of the header.
+fn head(path: &str, channel: u32, length: usize, more: &str) -> String {
+    format!(
+        "POST /services/collector{path} HTTP/1.1\r\nHost: h\r\nAuthorization: Splunk t\r\nContent-Length: {length}\r\n\
+         X-Splunk-Request-Channel: 00000000-0000-0000-0000-{channel:012x}\r\n{more}\r\n"
+    )
+}
+
 /// Sends a message as an honest sender does, and waits until it is written.
 #[track_caller]
 fn honest(listen: &Listen, number: &mut u32) {
@@ -112,14 +120,6 @@ fn all_attacks_at_once_stay_within_its_memory() {
         (0..40_000).for_each(|_| gzip.write_all(&br#"{"event":1}"#.repeat(100)).unwrap());
         gzip.finish().unwrap()
     };
-    let channel = |number: u32| format!("00000000-0000-0000-0000-{number:012x}");
-    let head = |length: usize, number: u32, encoding: &str| {
-        format!(
-            "POST /services/collector HTTP/1.1\r\nHost: h\r\nAuthorization: Splunk t\r\nContent-Length: {length}\r\n\
-             X-Splunk-Request-Channel: {}\r\n{encoding}\r\n",
-            channel(number)
-        )
-    };
     let plain = |place: usize| -> Option<TcpStream> {
         let stream = TcpStream::connect(("127.0.0.1", listen.ports[place])).ok()?;
         stream.set_nonblocking(true).ok()?;
@@ -152,8 +152,8 @@ fn all_attacks_at_once_stay_within_its_memory() {
             open.push(stream);
         }
         // Bombs, bodies that don't end, events that don't.
-        let gzip = head(bomb.len(), round, "Content-Encoding: gzip\r\n").into_bytes();
-        let half = [head(60_000_000, round, "").as_bytes(), br#"{"event":""#, &[b'x'; 200_000]].concat();
+        let gzip = head("", round, bomb.len(), "Content-Encoding: gzip\r\n").into_bytes();
+        let half = [head("", round, 60_000_000, "").as_bytes(), br#"{"event":""#, &[b'x'; 200_000]].concat();
         for bytes in [[&gzip[..], &bomb].concat(), half] {
             let Ok(mut stream) = TcpStream::connect(("127.0.0.1", hec)) else { continue };
             stream.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
@@ -191,12 +191,7 @@ fn all_attacks_at_once_stay_within_its_memory() {
 fn post(last: u8, port: u16, path: &str, channel: u32, body: &str) -> String {
     let mut stream = connect(last, port);
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let head = format!(
-        "POST /services/collector{path} HTTP/1.1\r\nHost: h\r\nAuthorization: Splunk t\r\nConnection: close\r\n\
-         X-Splunk-Request-Channel: 00000000-0000-0000-0000-{channel:012x}\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all((head(path, channel, body.len(), "Connection: close\r\n") + body).as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -293,12 +288,7 @@ fn new_channels_push_nobody_out() {
     let mut answers = many.try_clone().unwrap();
     let reading = std::thread::spawn(move || std::io::copy(&mut answers, &mut std::io::sink()));
     for channel in 2..3_000 {
-        let head = format!(
-            "POST /services/collector/event HTTP/1.1\r\nHost: h\r\nAuthorization: Splunk t\r\n\
-             X-Splunk-Request-Channel: 00000000-0000-0000-0000-{channel:012x}\r\nContent-Length: {}\r\n\r\n{event}",
-            event.len()
-        );
-        many.write_all(head.as_bytes()).unwrap();
+        many.write_all((head("/event", channel, event.len(), "") + event).as_bytes()).unwrap();
     }
     many.shutdown(std::net::Shutdown::Write).unwrap();
     reading.join().unwrap().unwrap();

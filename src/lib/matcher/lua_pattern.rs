@@ -114,9 +114,15 @@ impl LuaPattern {
     pub fn is_match(&self, subject: &[u8], effort: &Effort) -> bool {
         let mut run = Run { subject, steps: effort.left() };
         let last = if self.anchored { 0 } else { subject.len() };
-        let found = (0..=last).any(|start| run.steps > 0 && run.matches(&self.items, start)) && run.steps > 0;
+        for start in 0..=last {
+            let found = run.matches(&self.items, start);
+            if found || run.steps == 0 {
+                effort.set_left(run.steps);
+                return found && run.steps > 0;
+            }
+        }
         effort.set_left(run.steps);
-        found
+        false
     }
 }
 

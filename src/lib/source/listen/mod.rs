@@ -38,3 +38,9 @@ pub use writer::{Counts, Writer};
 pub(crate) async fn told(stop: &mut tokio::sync::watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
+
+/// Ends so long after a stop was asked for.
+pub(crate) async fn told_for(stop: &mut tokio::sync::watch::Receiver<bool>, time: std::time::Duration) {
+    told(stop).await;
+    tokio::time::sleep(time).await;
+}

@@ -22,8 +22,8 @@ use super::origin::Origin;
 use super::proxy::{self, Proxy};
 use super::service::Listener;
 use super::tls::peer_name;
-use super::told;
 use super::writer::Writer;
+use super::{told, told_for};
 
 /// What a connection gives at a time, so that none keeps others waiting.
 const BLOCK: usize = 64 * 1024;
@@ -91,7 +91,7 @@ impl Listener {
             tokio::select! {
                 accepted = timeout(HANDSHAKE_WITHIN, handshake) => accepted,
                 () = connection.evicted() => return,
-                () = async { told(&mut stopped).await; tokio::time::sleep(DRAIN).await } => return,
+                () = told_for(&mut stopped, DRAIN) => return,
             }
         };
         let Ok(Ok(stream)) = accepted else {

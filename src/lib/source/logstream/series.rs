@@ -285,13 +285,12 @@ impl Series {
             return Ok(());
         }
         if let Some(path) = self.named.as_ref().filter(|path| is_made_up(path)) {
-            let made_up = File::open(path)?;
             if self.shape.follow {
                 let why = "made by the kernel when it is read: it can't be followed, only read again";
                 return Err(io::Error::new(io::ErrorKind::Unsupported, why));
             }
+            self.content = Some(Content::stream(File::open(path)?));
             self.tree = None;
-            self.content = Some(Content::stream(made_up));
             return Ok(());
         }
         if let Some(position) = position {

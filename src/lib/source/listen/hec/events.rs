@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use memchr::memchr2;
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -278,11 +278,8 @@ impl Made {
         self.message.clear();
         let time = metadata.time.unwrap_or_else(now_ns);
         let mut builder = MessageBuilder::new(&mut self.message, &uuid::new_v4(), time);
-        let text = |value: &Option<Cow<'_, str>>, default: &'static str| -> Vec<u8> {
-            value.as_deref().unwrap_or(default).as_bytes().to_vec()
-        };
-        builder.text(TextHeader::Type, &text(&metadata.sourcetype, "httpevent"));
-        builder.text(TextHeader::Logger, &text(&metadata.source, ""));
+        builder.text(TextHeader::Type, metadata.sourcetype.as_deref().unwrap_or("httpevent").as_bytes());
+        builder.text(TextHeader::Logger, metadata.source.as_deref().unwrap_or_default().as_bytes());
         builder.text(TextHeader::Payload, payload);
         builder.text(TextHeader::Hostname, metadata.host.as_deref().unwrap_or(&self.peer).as_bytes());
         if let Some(index) = &metadata.index {
@@ -480,13 +477,6 @@ fn put_list(name: &[u8], list: &str, builder: &mut MessageBuilder<'_>) -> Result
 /// Goes through a list of scalars.
 fn for_each(list: &str, take: &mut dyn FnMut(&Scalar<'_>)) -> Result<(), serde_json::Error> {
     struct Each<'t>(&'t mut dyn FnMut(&Scalar<'_>));
-    impl<'de> DeserializeSeed<'de> for Each<'_> {
-        type Value = ();
-
-        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-            deserializer.deserialize_seq(self)
-        }
-    }
     impl<'de> Visitor<'de> for Each<'_> {
         type Value = ();
 
@@ -501,7 +491,7 @@ fn for_each(list: &str, take: &mut dyn FnMut(&Scalar<'_>)) -> Result<(), serde_j
             Ok(())
         }
     }
-    Each(take).deserialize(&mut serde_json::Deserializer::from_str(list))
+    serde_json::Deserializer::from_str(list).deserialize_seq(Each(take))
 }
 
 #[cfg(test)]

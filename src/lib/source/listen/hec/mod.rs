@@ -31,8 +31,8 @@ use super::admission::Connection;
 use super::counters::add;
 use super::service::{Service, lock};
 use super::tls::Tls;
-use super::told;
 use super::writer::Writer;
+use super::{told, told_for};
 use crate::message::uuid;
 
 /// How long a request waits until its messages are written before it is told that the server is busy.
@@ -111,7 +111,7 @@ impl Hec {
                     let mut stopped = stop.clone();
                     let accepted = tokio::select! {
                         accepted = handshake => accepted,
-                        () = async { told(&mut stopped).await; tokio::time::sleep(MOMENT).await } => return,
+                        () = told_for(&mut stopped, MOMENT) => return,
                     };
                     if let Ok(Ok(stream)) = accepted {
                         self.clone().http(TokioIo::new(stream), peer, connection, stop).await;
