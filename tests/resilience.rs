@@ -11,7 +11,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Random, Workdir, binaries, eventually, frames, messages, payloads, setting};
-use heka::message::uuid::random_u64;
 use heka::stream::Frame;
 
 fn access_log(dir: &Workdir, lines: u64) -> Vec<u64> {
@@ -98,7 +97,7 @@ fn committed(dir: &Workdir) -> u64 {
 fn kill_9_of_any_stage_loses_nothing_and_repeats_only_what_was_not_committed() {
     let lines = setting("HEKA_KILL_LINES", 40_000);
     let rounds = setting("HEKA_KILL_ROUNDS", 8);
-    let seed = setting("HEKA_SEED", random_u64());
+    let seed = setting("HEKA_SEED", 1);
     println!("HEKA_SEED={seed} HEKA_KILL_ROUNDS={rounds} HEKA_KILL_LINES={lines}");
     let mut random = Random(seed);
     let mut clean_run = Duration::ZERO;

@@ -112,6 +112,28 @@ fn scripts() {
     ends(&dir, "heka-sandbox --lua slow.lua --ticker 60 jumps.hpb", false);
 }
 
+/// What a stop leaves is told: `heka-hec in.hpb && rm in.hpb` must not remove what was not sent.
+#[test]
+fn a_stop_before_the_end_says_what_is_left() {
+    let dir = prepared();
+    for (command, name) in [
+        ("heka-sandbox --lua slow.lua small.hpb long.hpb", "small.hpb"),
+        ("heka-decode -j 2 --lua slow.lua --on-failure keep small.hpb long.hpb", "small.hpb"),
+        ("heka-sandbox --lua slow.lua < long.hpb", "standard input"),
+        // A pipe has two seconds, and its writer goes on.
+        ("heka-sandbox --lua slow.lua < <(trap '' TERM; cat long.hpb)", "standard input"),
+    ] {
+        let mut program = dir.start(&format!("exec {command} > out 2> said"));
+        eventually("it is at work", || ticks(program.child.id()) >= AT_WORK);
+        program.signal("-TERM");
+        let status = program.wait(Duration::from_secs(30));
+        let said = String::from_utf8(dir.read("said")).unwrap();
+        assert_eq!(status.code(), Some(1), "{command}: {said}");
+        assert!(said.contains(&format!("{name}: stopped by a signal: its last ")), "{command}: {said}");
+        assert_eq!(said.contains("nor was the file after it"), command.contains("small.hpb"), "{command}: {said}");
+    }
+}
+
 #[test]
 fn a_manager() {
     let dir = prepared();

@@ -263,7 +263,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let mut options = RunOptions::new(&args.input, args.stats);
     (options.follow, options.offset) = (args.follow, args.offset);
     let ran = pipeline::run(operands, options, &mut out, &mut stage)?;
-    Ok(if stage.rejected > 0 { ran.exit().max(Exit::Negative) } else { ran.exit() })
+    Ok(ran.exit(stage.rejected > 0))
 }
 
 fn from_json(args: &Args) -> Result<Exit, Failure> {

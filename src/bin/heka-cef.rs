@@ -338,7 +338,7 @@ fn parse(args: ParseArgs) -> Result<Exit, Failure> {
     let fields = FieldOptions { labels: args.labels, typed: args.typed };
     let mut stage = ParseStage::new(fields, args.severity);
     let ran = pipeline::run(operands, options, &mut out, &mut stage)?;
-    Ok(exit(ran.unreadable, stage.others > 0 && args.strict))
+    Ok(ran.exit(stage.others > 0 && args.strict))
 }
 
 fn format_messages(args: FormatArgs) -> Result<Exit, Failure> {
@@ -364,15 +364,7 @@ fn format_messages(args: FormatArgs) -> Result<Exit, Failure> {
     let mut out = Output::frames()?;
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut out, &mut stage)?;
-    Ok(exit(ran.unreadable, stage.failed > 0 && args.strict))
-}
-
-fn exit(unreadable: bool, failed: bool) -> Exit {
-    match (unreadable, failed) {
-        (true, _) => Exit::Failed,
-        (false, true) => Exit::Negative,
-        (false, false) => Exit::Success,
-    }
+    Ok(ran.exit(stage.failed > 0 && args.strict))
 }
 
 fn syslog(args: SyslogArgs) -> Result<Exit, Failure> {
@@ -402,5 +394,5 @@ fn syslog(args: SyslogArgs) -> Result<Exit, Failure> {
     let mut out = Output::text();
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut out, &mut stage)?;
-    Ok(exit(ran.unreadable, stage.too_long > 0))
+    Ok(ran.exit(stage.too_long > 0))
 }

@@ -72,7 +72,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let mut out = Output::frames()?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut out, &mut stage)?;
     let rejected = args.strict && stage.failed() > 0;
-    Ok(if rejected { ran.exit().max(Exit::Negative) } else { ran.exit() })
+    Ok(ran.exit(rejected))
 }
 
 /// The scripts in order, each with the limits and the configuration of the section and the command line.

@@ -166,7 +166,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         checkpoint: kept.checkpoint,
     })?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut Output::text(), &mut firehose)?;
-    Ok(ran.exit().max(firehose.exit()))
+    Ok(ran.exit(false).max(firehose.exit()))
 }
 
 /// Never a shared /tmp: another user's files there would be sent, and ours read.

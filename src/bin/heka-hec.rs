@@ -267,5 +267,5 @@ fn run(args: Args) -> Result<Exit, Failure> {
         },
     )?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut Output::text(), &mut sender)?;
-    Ok(ran.exit().max(sender.exit()))
+    Ok(ran.exit(false).max(sender.exit()))
 }

@@ -212,7 +212,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         },
     )?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut Output::text(), &mut sink)?;
-    Ok(ran.exit().max(sink.exit()))
+    Ok(ran.exit(false).max(sink.exit()))
 }
 
 fn encoder(script: &ScriptArgs, name: &Path, section: &Section) -> Result<Encoder, Failure> {

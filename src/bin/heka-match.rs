@@ -133,7 +133,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         out.flush()?;
     }
     // As grep: an error outweighs a selection, unless only asked whether there is one.
-    Ok(match (stage.selected > 0, ran.unreadable) {
+    Ok(match (stage.selected > 0, ran.unreadable || ran.stopped) {
         (true, _) if args.quiet => Exit::Success,
         (_, true) => Exit::Usage,
         (true, false) => Exit::Success,

@@ -317,7 +317,7 @@ fn manage(args: ManageArgs) -> Result<Exit, Failure> {
     let mut stage = ManagerStage::new(options, &mut out)?;
     let mut run = RunOptions::new(&args.input, args.stats);
     run.follow = args.follow;
-    Ok(pipeline::run(operands, run, &mut out, &mut stage)?.exit())
+    Ok(pipeline::run(operands, run, &mut out, &mut stage)?.exit(false))
 }
 
 fn show(args: ListArgs) -> Result<Exit, Failure> {
@@ -376,7 +376,7 @@ fn filter(args: FilterArgs) -> Result<Exit, Failure> {
     let mut stage = FilterStage::new(&settings, options)?;
     let mut run = RunOptions::new(&args.input, args.stats);
     run.follow = args.follow;
-    Ok(pipeline::run(operands, run, &mut out, &mut stage)?.exit())
+    Ok(pipeline::run(operands, run, &mut out, &mut stage)?.exit(false))
 }
 
 /// Files end, sockets don't; of a pipe only time tells.

@@ -93,6 +93,14 @@ impl Operand {
         self.size().is_some()
     }
 
+    /// Bytes that a read would give: the rest of a regular file, or what waits in a pipe.
+    pub fn unread(&self) -> u64 {
+        match self.size() {
+            Some(size) => size.saturating_sub(rustix::fs::tell(self.fd()).unwrap_or(size)),
+            None => rustix::io::ioctl_fionread(self.fd()).unwrap_or(0),
+        }
+    }
+
     /// Whether another program writes it: a pipe, or a socket.
     pub fn is_piped(&self) -> bool {
         use rustix::fs::FileType;

@@ -48,6 +48,8 @@ pub trait Stage {
 pub struct Ran {
     /// An operand could not be opened or read to its end.
     pub unreadable: bool,
+    /// A signal came before the end of the input.
+    pub stopped: bool,
 }
 
 /// What the loop counts for every program.
@@ -104,6 +106,11 @@ pub fn run(
             Ok(operand) => match reader.read(&operand, place == last, out, stage) {
                 Ok(Flow::Continue) => return Ok(()),
                 Ok(Flow::Stop) => return Err(None),
+                Err(End::Stopped(left)) => {
+                    report(&stopped(&operand.name(), left, last - place));
+                    ran.stopped = true;
+                    return Err(None);
+                }
                 // Reading failed: the other operands may still be good. Writing failed: nothing is.
                 Err(End::Reading(message)) => report(&message),
                 Err(End::Failure(failure)) => return Err(Some(failure)),
@@ -129,10 +136,23 @@ pub fn run(
 }
 
 impl Ran {
-    /// The status of a program that was only asked to pass things on.
-    pub fn exit(&self) -> Exit {
-        if self.unreadable { Exit::Failed } else { Exit::Success }
+    /// The status of a program that did what it was asked to, or some of it (`negative`).
+    pub fn exit(&self, negative: bool) -> Exit {
+        match (self.unreadable, self.stopped || negative) {
+            (true, _) => Exit::Failed,
+            (false, true) => Exit::Negative,
+            (false, false) => Exit::Success,
+        }
     }
+}
+
+fn stopped(name: &str, left: u64, files: usize) -> String {
+    let files = match files {
+        0 => String::new(),
+        1 => ", nor was the file after it".into(),
+        files => format!(", nor were the {files} files after it"),
+    };
+    format!("{name}: stopped by a signal: its last {left} bytes were not handled{files}")
 }
 
 fn print_stats(counters: &Counters, out: &Output, stage: &impl Stage) {
@@ -145,6 +165,8 @@ fn print_stats(counters: &Counters, out: &Output, stage: &impl Stage) {
 
 enum End {
     Reading(String),
+    /// By a signal, with so many bytes left.
+    Stopped(u64),
     Failure(Failure),
 }
 
@@ -197,6 +219,7 @@ impl Reader<'_> {
             loop {
                 // However long a stage takes for a message.
                 if signals.is_some_and(Signals::stop_requested) && !self.drains(operand) {
+                    self.end_early(operand, last)?;
                     return Ok(Flow::Continue);
                 }
                 match self.deframer.step() {
@@ -217,6 +240,7 @@ impl Reader<'_> {
                 return Ok(Flow::Continue);
             }
             if !self.wait(operand, out, stage)? {
+                self.end_early(operand, last)?;
                 self.deframer.finish();
                 finished = true;
                 continue;
@@ -246,6 +270,12 @@ impl Reader<'_> {
     fn drains(&mut self, operand: &Operand) -> bool {
         let until = *self.drain_until.get_or_insert_with(|| Instant::now() + DRAIN);
         !operand.is_regular() && Instant::now() < until
+    }
+
+    /// Whether a stop comes before all has been read: an error if so.
+    fn end_early(&self, operand: &Operand, last: bool) -> Result<(), End> {
+        let left = operand.unread() + self.deframer.buffered() as u64;
+        if left > 0 || !last { Err(End::Stopped(left)) } else { Ok(()) }
     }
 
     /// Before a read: if it would block, what has been collected goes out first. False when no more is to be read.

@@ -310,6 +310,11 @@ impl Deframer {
         self.end = (self.end + bytes).min(self.buf.len());
     }
 
+    /// Bytes that were read and not yet handed on.
+    pub fn buffered(&self) -> usize {
+        self.end - self.start
+    }
+
     /// No more bytes will come: what is left is searched to its end and then reported.
     pub fn finish(&mut self) {
         self.at_end = true;
