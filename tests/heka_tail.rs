@@ -63,6 +63,18 @@ fn splitters_and_limits() {
         records(r"--splitter regex --delimiter '\n(# User)' --delimiter-at start"),
         ["# User 1\nx", "# User 2\ny\n"]
     );
+    // Regexes mean what they mean in hekad's RE2: classes are of ASCII, brackets have no operators.
+    dir.write("in", "a\u{a0}b\u{2003}c d\nx\u{663}y5z\n");
+    assert_eq!(records(r"--splitter regex --delimiter '\s'"), ["a\u{a0}b\u{2003}c", "d", "x\u{663}y5z"]);
+    assert_eq!(records(r"--splitter regex --delimiter '\d'"), ["a\u{a0}b\u{2003}c d\nx\u{663}y", "z\n"]);
+    assert_eq!(records(r"--splitter regex --delimiter '\W'"), ["a", "b", "c", "d", "x", "y5z"]);
+    dir.write("in", "1&2{3");
+    assert_eq!(records("--splitter regex --delimiter '[&&{]'"), ["1", "2", "3"]);
+    let selected = |files: &str| {
+        dir.sh("rm -rf logs; mkdir logs; for n in 3 \u{663}; do echo $n > logs/a.$n; done").ok();
+        payloads(&dir.sh(&format!("heka-tail --logstream logs --match '{files}' --priority Seq")).ok().stdout)
+    };
+    assert_eq!(selected(r"a\.(?P<Seq>\d+)"), ["3"]);
     dir.write("in", format!("short\n{}\nend\n", "x".repeat(100_000)));
     assert_eq!(records(""), ["short", "end"]);
     let err = String::from_utf8(dir.read("err")).unwrap();

@@ -97,6 +97,17 @@ fn matchers() {
         assert!(began.elapsed() < Duration::from_secs(20), "{expression:.100} took {:?}", began.elapsed());
     }
     ends(&dir, "heka-http --url http://127.0.0.1:9 --match \"$(cat expression)\" long.hpb", false);
+    // Regexes whose automata grow with what they read.
+    let mut random = common::Random(1);
+    let text: Vec<u8> = (0..60_000).map(|_| b"ab"[(random.next() % 2) as usize]).collect();
+    dir.write("random.hpb", stream(200, &text, |_| 0));
+    let counted = |from: usize| {
+        (0..300).map(move |n| format!("Payload =~ /(a|b)*a(a|b){{{}}}c/", from + n)).collect::<Vec<_>>().join(" || ")
+    };
+    for expression in [counted(20), counted(700)] {
+        dir.write("regexes", expression);
+        ends(&dir, "heka-match \"$(cat regexes)\" random.hpb", false);
+    }
 }
 
 #[test]

@@ -4,10 +4,12 @@
 //! with short circuit. The grammar is Heka's, with the later additions of lua_sandbox (quoted Lua patterns, RFC 3339
 //! timestamps, NIL on headers). Where those two differ or fail, the comments at the spot say what is done here.
 
+mod bounded;
 mod eval;
 mod lua_pattern;
 mod parse;
 mod pattern;
+pub mod re2;
 mod set;
 
 pub use set::MatcherSet;

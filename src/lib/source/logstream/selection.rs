@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use regex::bytes::{Captures, Regex};
 
-use super::splitter::build_regex;
+use crate::matcher::re2;
 
 /// What a user says about log streams.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +56,7 @@ impl Selection {
         if text.is_empty() {
             return Err("the regex for the files is empty".into());
         }
-        let regex = build_regex(&format!("^(?:{text})$"))?;
+        let regex = re2::compile_whole(text)?;
         let groups: Vec<&str> = regex.capture_names().flatten().collect();
         let mut parts = Vec::new();
         for priority in &options.priority {

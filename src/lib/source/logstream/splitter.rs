@@ -7,6 +7,8 @@ use std::io::Read;
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
+use crate::matcher::re2;
+
 const BLOCK: usize = 256 * 1024;
 
 /// Where a record ends.
@@ -71,7 +73,7 @@ impl Splitter {
         if grouping.is_empty() {
             return Err("which lines belong to the one before them is missing".into());
         }
-        Ok(Splitter::Group { delimiter, grouping: build_regex(grouping)?, max_lines: max_lines.max(1), keep })
+        Ok(Splitter::Group { delimiter, grouping: re2::compile(grouping)?, max_lines: max_lines.max(1), keep })
     }
 
     /// Whether the last record stays open until the next begins, however long that takes.
@@ -81,22 +83,11 @@ impl Splitter {
 }
 
 fn delimiter_regex(delimiter: &str) -> Result<Regex, String> {
-    let regex = build_regex(delimiter)?;
+    let regex = re2::compile(delimiter)?;
     if regex.is_match(b"") {
         return Err(format!("this regex matches nothing at all, so it would split everywhere: {delimiter}"));
     }
     Ok(regex)
-}
-
-/// A regex of the user's, within bounds.
-///
-/// # Errors
-/// A sentence for the user.
-pub fn build_regex(regex: &str) -> Result<Regex, String> {
-    regex::bytes::RegexBuilder::new(regex)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|error| format!("bad regex: {}", error.to_string().lines().next_back().unwrap_or_default()))
 }
 
 /// What is known about bytes that haven't been read yet.
