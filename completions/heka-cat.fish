@@ -9,7 +9,8 @@ complete -c heka-cat -l config -d 'A configuration variable of the script, with 
 complete -c heka-cat -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-cat -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-cat -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r
-complete -c heka-cat -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K]' -r
+complete -c heka-cat -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K, 4M for decoders and encoders]' -r
+complete -c heka-cat -l max-failures -d 'End when a script has failed on so many messages in a row (an error or a limit of its own, not its rejection); 0 is never' -r
 complete -c heka-cat -l match -d 'Only messages that this expression selects (see heka-match)' -r
 complete -c heka-cat -s n -l last -d 'Only the last N messages' -r
 complete -c heka-cat -l offset -d 'Begin at this byte of each FILE' -r

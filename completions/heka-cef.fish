@@ -82,7 +82,8 @@ complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l config -d '
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r
-complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K]' -r
+complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K, 4M for decoders and encoders]' -r
+complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l max-failures -d 'End when a script has failed on so many messages in a row (an error or a limit of its own, not its rejection); 0 is never' -r
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l vendor -d 'Vendor of messages without Fields[cef.device_vendor]' -r
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l product -d 'Product of messages without Fields[cef.device_product]' -r
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l device-version -d 'Version of the device in messages without Fields[cef.device_version]' -r

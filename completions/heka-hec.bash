@@ -23,7 +23,7 @@ _heka__hec() {
 
     case "${cmd}" in
         heka__hec)
-            opts="-v -h -V --max-message-size --url --token-file --endpoint --event --fields --index --host --source --sourcetype --health-check --ack --ack-interval --ack-timeout --max-batch-events --max-batch-bytes --batch-age --in-flight --max-in-flight-bytes --max-attempts --retry-for --drain --backup --checkpoint --rotate-after --spool --spool-max --gzip --timeout --ca --insecure --cert --key --label --verbose --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --stats --help --version"
+            opts="-v -h -V --max-message-size --url --token-file --endpoint --event --fields --index --host --source --sourcetype --health-check --ack --ack-interval --ack-timeout --max-batch-events --max-batch-bytes --batch-age --in-flight --max-in-flight-bytes --max-attempts --retry-for --drain --backup --checkpoint --rotate-after --spool --spool-max --gzip --timeout --ca --insecure --cert --key --label --verbose --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -170,6 +170,10 @@ _heka__hec() {
                     return 0
                     ;;
                 --output-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-failures)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -33,7 +33,8 @@ complete -c heka-hec -l config -d 'A configuration variable of the script, with 
 complete -c heka-hec -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-hec -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-hec -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r
-complete -c heka-hec -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K]' -r
+complete -c heka-hec -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K, 4M for decoders and encoders]' -r
+complete -c heka-hec -l max-failures -d 'End when a script has failed on so many messages in a row (an error or a limit of its own, not its rejection); 0 is never' -r
 complete -c heka-hec -l health-check -d 'Read nothing before the server says that it is healthy'
 complete -c heka-hec -l ack -d 'Wait for indexer acknowledgement; what is not acknowledged is sent again'
 complete -c heka-hec -l gzip -d 'Compress requests'

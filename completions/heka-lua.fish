@@ -8,7 +8,7 @@ complete -c heka-lua -l config -d 'A configuration variable of the script, with 
 complete -c heka-lua -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-lua -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-lua -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r
-complete -c heka-lua -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K]' -r
+complete -c heka-lua -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K, 4M for decoders and encoders]' -r
 complete -c heka-lua -l strict-nil -d 'Headers that a message doesn\'t have read as nil instead of as an empty string'
 complete -c heka-lua -l help-cases -d 'Explain case files'
 complete -c heka-lua -s h -l help -d 'Print help'

@@ -38,7 +38,7 @@ complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l config -d 'A 
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r
-complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K]' -r
+complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K, 4M for decoders and encoders]' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l max-process-inject -d 'Messages that process_message may inject in one call; 0 is no limit' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l max-timer-inject -d 'Messages that timer_event may inject in one call; 0 is no limit' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l no-final-timer -d 'Don\'t call timer_event once more at the end of the input'
@@ -66,7 +66,7 @@ complete -c heka-sandbox -n "__fish_heka_sandbox_using_subcommand manage" -l max
 complete -c heka-sandbox -n "__fish_heka_sandbox_using_subcommand manage" -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_using_subcommand manage" -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_using_subcommand manage" -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r
-complete -c heka-sandbox -n "__fish_heka_sandbox_using_subcommand manage" -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K]' -r
+complete -c heka-sandbox -n "__fish_heka_sandbox_using_subcommand manage" -l output-limit -d 'Longest payload or message that a script may make; 0 is no limit [default: 63K, 4M for decoders and encoders]' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_using_subcommand manage" -l max-process-inject -d 'Messages that process_message may inject in one call; 0 is no limit' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_using_subcommand manage" -l max-timer-inject -d 'Messages that timer_event may inject in one call; 0 is no limit' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_using_subcommand manage" -l max-process-duration -d 'End a filter that takes longer for a message, on average, while messages wait; 0: none' -r

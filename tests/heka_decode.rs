@@ -203,7 +203,7 @@ fn what_is_not_decoded_is_dropped_kept_stopped_at_or_set_aside() {
     let good = r#"1.2.3.4 - - [10/Jan/2014:07:04:56 -0800] "GET / HTTP/1.1" 200 82 "-" "-""#;
     dir.write("lines.log", format!("bad 1\n{good}\nbad 2\n"));
     let run = |options: &str| dir.sh(&format!("heka-tail lines.log | heka-decode --lua nginx_access {options}"));
-    let words = "heka-decode: nginx_access.lua: Failed parsing:  payload: bad 1\nheka-decode: messages that a decoder rejected: 1 more\n";
+    let words = "heka-decode: nginx_access.lua: Failed parsing:  payload: bad 1\nheka-decode: 2 of 3 messages were not decoded\n";
     let dropped = run("");
     assert_eq!((messages(&dropped.stdout).len(), dropped.code(), dropped.stderr.as_str()), (1, 0, words));
     assert_eq!(run("--strict").code(), 1);
@@ -233,7 +233,7 @@ fn script(dir: &Workdir, code: &str, options: &str) -> common::Ran {
 }
 
 #[test]
-fn a_script_that_misbehaves_is_terminated_with_one_clear_line() {
+fn a_script_that_misbehaves_loses_one_message_with_one_clear_line() {
     let dir = Workdir::new();
     let cases = [
         ("function process_message() while true do end end", "s.lua: process_message() instruction_limit exceeded"),
@@ -284,10 +284,17 @@ fn a_script_that_misbehaves_is_terminated_with_one_clear_line() {
     ];
     for (code, words) in cases {
         for jobs in ["", "-j 2"] {
-            let ran = script(&dir, code, jobs);
-            ran.fails(3, words);
+            let ran = script(&dir, code, &format!("--output-limit 63K {jobs}"));
             assert!(ran.stderr.starts_with("heka-decode: s.lua: process_message() "), "{}", ran.stderr);
             assert!(ran.stdout.is_empty());
+            // What a script says itself ends it.
+            if words.contains("FATAL") {
+                ran.fails(3, words);
+                continue;
+            }
+            ran.says(&[words, "3 of 3 messages were not decoded"]);
+            assert!(ran.stderr.lines().count() == 2 && ran.stderr.contains("at payload: a\n"), "{}", ran.stderr);
+            assert_eq!(ran.code(), 1);
         }
     }
 }
@@ -296,7 +303,84 @@ fn a_script_that_misbehaves_is_terminated_with_one_clear_line() {
 fn a_library_call_without_end_is_ended_too() {
     let dir = Workdir::new();
     let code = "require 'string' function process_message() return #string.find(string.rep('a', 40), string.rep('a?', 40) .. string.rep('a', 40) .. 'b') end";
-    script(&dir, code, "").fails(3, "s.lua: process_message() instruction_limit exceeded");
+    let ran = script(&dir, code, "");
+    ran.says(&["s.lua: process_message() instruction_limit exceeded (see --instruction-limit), at payload: a"]);
+    assert_eq!(ran.code(), 1);
+}
+
+/// One record, whatever a script makes of it, keeps no other from being decoded.
+#[test]
+fn the_messages_after_a_bad_one_are_decoded() {
+    let dir = Workdir::new();
+    let code = "require 'string' require 'table'
+local kept = {}
+function process_message()
+    local text = read_message('Payload')
+    local n = string.match(text, 'user=(%d+)')
+    if text == 'loop' then while true do end end
+    if text == 'grow' then for i = 1, 1e9 do kept[i] = tostring(i) .. text end end
+    if text == 'hold' then pcall(function() for i = 1, 1e9 do kept[i] = tostring(i) .. text end end) error('held') end
+    if text == 'out' then inject_payload('txt', '', string.rep('x', 3e6)) inject_payload('txt', '', string.rep('x', 2e6)) end
+    if text == 'half' then inject_message({Payload = 'half'}) error('half') end
+    if text == 'deep' then local function f() return 1 + f() end return f() end
+    write_message('Fields[user]', n + 1)
+    write_message('Payload', text .. ' ' .. #kept)
+    return 0
+end";
+    dir.write("s.lua", code);
+    let bad = ["none", "loop", "grow", "hold", "out", "half", "deep"];
+    let lines: String = bad.iter().map(|bad| format!("user=1\n{bad}\n")).collect();
+    dir.write("in.log", lines + "user=1\n");
+    for jobs in ["", "-j 3"] {
+        let ran = dir.sh(&format!("heka-tail in.log | heka-decode --lua s.lua --on-failure file=bad.hpb {jobs}"));
+        assert_eq!(ran.code(), 0, "{}", ran.stderr);
+        assert_eq!(payloads(&ran.stdout), ["user=1 0"; 8]);
+        assert!(ran.stderr.contains("7 of 15 messages were not decoded"), "{}", ran.stderr);
+        assert_eq!(payloads(&dir.read("bad.hpb")), bad);
+        let errors: Vec<String> =
+            messages(&dir.read("bad.hpb")).iter().map(|bad| field(bad, "decode_error").unwrap()).collect();
+        for (error, words) in errors.iter().zip([
+            "s.lua:12: attempt to perform arithmetic on local 'n' (a nil value), at payload: none",
+            "instruction_limit exceeded (see --instruction-limit), at payload: loop",
+            "not enough memory (see --memory-limit), at payload: grow",
+            ", at payload: hold",
+            "at payload: out",
+            "s.lua:10: half, at payload: half",
+            "stack overflow",
+        ]) {
+            assert!(error.contains(words), "{error}");
+        }
+        dir.write("bad.hpb", "");
+    }
+    // Eight in a row, then one that is good, then two.
+    dir.write("in.log", format!("{}user=1\nnone\nnone\nuser=1\n", "none\n".repeat(8)));
+    let run = |options: &str| dir.sh(&format!("heka-tail in.log | heka-decode --lua s.lua {options}"));
+    assert_eq!(run("--max-failures 9").code(), 0);
+    let ended = run("--max-failures 8");
+    ended.says(&["it has failed 8 times in a row (--max-failures)"]);
+    assert_eq!((ended.code(), ended.stdout.len()), (3, 0));
+}
+
+/// A line of nginx that a decoder doubles, and one of 70 KB.
+#[test]
+fn limits_that_ship_fit_one_another() {
+    let dir = Workdir::new();
+    let line = |request: &str| format!("1.2.3.4 - - [10/Oct/2024:13:55:36 +0000] \"{request}\" 400 1 \"-\" \"-\"\n");
+    dir.write(
+        "in.log",
+        [line("GET /"), line(&"\\x16".repeat(8500)), line(&"\\x16".repeat(16000)), line("GET /")].concat(),
+    );
+    let ran = dir.sh("heka-tail in.log | heka-decode --lua nginx_access --config payload_keep=true").ok();
+    assert_eq!(messages(&ran.stdout).len(), 4);
+    let document = format!("{{\"a\": \"{}\"}}\n", "x".repeat(70_000));
+    dir.write("in.log", &document);
+    let ran = dir.sh("heka-tail --max-record 1M in.log | heka-decode --lua json --config payload_keep=true").ok();
+    assert_eq!(messages(&ran.stdout).len(), 1);
+    // An error quotes the beginning.
+    dir.write("in.log", document.replace('}', ""));
+    let ran = dir.sh("heka-tail --max-record 1M in.log | heka-decode --lua json");
+    assert_eq!(ran.code(), 1);
+    assert!(ran.stderr.len() < 400 && ran.stderr.contains("payload of 70008 bytes: {\"a\": \"xxx"), "{}", ran.stderr);
 }
 
 #[test]

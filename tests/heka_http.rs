@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use common::{Workdir, eventually, field, messages};
+use common::{Workdir, eventually, field, messages, payloads};
 
 /// What a request was.
 #[derive(Debug)]
@@ -54,10 +54,10 @@ fn server(answers: &'static [&'static str]) -> (u16, Receiver<Request>) {
                 let (status, rest) = answer.split_once(' ').unwrap_or((answer, ""));
                 let (extra, text) = rest.split_once('|').unwrap_or((rest, ""));
                 let extra = if extra.is_empty() { String::new() } else { format!("{extra}\r\n") };
-                let _ = write!(stream, "HTTP/1.1 {status} X\r\n{extra}Content-Length: {}\r\n\r\n{text}", text.len());
                 if sender.send(Request { line: line.trim().to_string(), headers, body }).is_err() {
                     return;
                 }
+                let _ = write!(stream, "HTTP/1.1 {status} X\r\n{extra}Content-Length: {}\r\n\r\n{text}", text.len());
             }
         }
     });
@@ -247,8 +247,13 @@ fn encoders_may_have_nothing_to_send_or_refuse() {
     let run = work.sh("heka-tail app.log | heka-cat --encoder some.lua");
     assert_eq!((run.code(), run.text()), (1, "three"));
     work.write("stop.lua", "function process_message() error('stop') end");
-    work.sh(&format!("heka-tail app.log | heka-http --encoder stop.lua --url http://127.0.0.1:{port}/"))
-        .fails(3, "stop.lua: process_message() stop.lua:1: stop");
+    let url = format!("--url http://127.0.0.1:{port}/ --backup bad.hpb");
+    let run = work.sh(&format!("heka-tail app.log | heka-http --encoder stop.lua {url}"));
+    run.says(&["stop.lua: process_message() stop.lua:1: stop, at payload: one; the message went to the backup"]);
+    assert_eq!((run.code(), payloads(&work.read("bad.hpb")).join(" ").as_str()), (1, "one two three"));
+    let run = work.sh(&format!("heka-tail app.log | heka-http --encoder stop.lua --max-failures 2 {url}"));
+    run.says(&["at payload: two; it has failed 2 times in a row (--max-failures)"]);
+    assert_eq!(run.code(), 3);
     // Nothing injected: the message itself, with what the script has changed.
     work.write("edit.lua", "function process_message() write_message('Type', 'edited') return 0 end");
     let run = work.sh("heka-tail app.log | heka-cat --encoder edit.lua > raw");

@@ -33,6 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
         modules: ModulePath::default(),
         strict_nil: false,
         identity: Default::default(),
+        max_failures: 0,
     };
     let _ = Sandbox::new(&settings);
 });

@@ -2,7 +2,8 @@
 Puts the lines of a log together: one message at each tick, for chat and mail.
 
 Configuration
-- max_lines (uint, default 100): what is more is counted only.
+- max_lines (uint, default 100): what is more is counted only, as is what would make the message longer than
+  --output-limit. A line that takes a quarter of that is cut.
 
 Example
     heka-tail -f app.log | heka-sandbox --lua log_aggregator --ticker 15 | heka-http --encoder slack --url "$HOOK"
@@ -12,17 +13,20 @@ Injects a payload of type txt.
 
 require "string"
 require "table"
+local listing = require "listing"
 
 local max_lines = read_config("max_lines") or 100
 -- Kept with the script's data: what was read before a restart is sent after it.
 lines = {}
+bytes = 0
 further = 0
 
 function process_message()
-    local payload = read_message("Payload")
+    local payload = listing.shorten(read_message("Payload"), listing.limit / 4)
     if string.sub(payload, -1) ~= "\n" then payload = payload .. "\n" end
-    if #lines < max_lines then
+    if #lines < max_lines and bytes + #payload <= listing.limit then
         lines[#lines + 1] = payload
+        bytes = bytes + #payload
     else
         further = further + 1
     end
@@ -33,5 +37,5 @@ function timer_event(ns)
     if #lines == 0 then return end
     if further > 0 then lines[#lines + 1] = string.format("... and %d more lines\n", further) end
     inject_payload("txt", "", table.concat(lines))
-    lines, further = {}, 0
+    lines, bytes, further = {}, 0, 0
 end

@@ -87,10 +87,10 @@ function process_message()
         end
     end
     local payload = read_message("Payload")
-    inject_message {
+    local injected, why = pcall(inject_message, {
         Type = "procstat", Timestamp = read_message("Timestamp"), Payload = payload ~= "" and payload or nil, Fields = fields,
-    }
-    return 0
+    })
+    return injected and 0 or -1, why
 end
 
 function timer_event(ns)

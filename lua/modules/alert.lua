@@ -3,7 +3,8 @@ Alerts that don't come too often: one in an hour, unless told otherwise.
 
     send(ns, text)         injects it as a payload of type "alert"; whether it was sent
     queue(ns, text)        keeps it for send_queue; whether it was kept
-    send_queue(ns)         sends all that is queued as one alert, a line each; whether it was sent
+    send_queue(ns)         sends all that is queued as one alert, a line each; whether it was sent. Lines for which
+                           output_limit has no room are counted only
     throttled(ns)          whether an alert at that time would be held back
     set_throttle(ns)       how long to be silent after an alert
 
@@ -18,13 +19,14 @@ Example
 --]]
 
 require "table"
+local listing = require "listing"
 local concat, inject_payload, max = table.concat, inject_payload, require "math".max
 
 _LAST_ALERT = 0
 
 local M = {}
 local throttle = 3600e9
-local queued = {}
+local queued, size, left = {}, 0, 0
 
 function M.throttled(ns)
     if ns == 0 then return false end
@@ -41,21 +43,27 @@ end
 
 function M.queue(ns, text)
     if not worth(ns, text) then return false end
-    queued[#queued + 1] = text
+    if size + #text + 1 > listing.limit then
+        left = left + 1
+    else
+        queued[#queued + 1] = text
+        size = size + #text + 1
+    end
     return true
 end
 
 function M.send(ns, text)
     if not worth(ns, text) then return false end
-    inject_payload("alert", "", text)
+    inject_payload("alert", "", listing.shorten(text, listing.limit))
     _LAST_ALERT = max(_LAST_ALERT, ns)
     return true
 end
 
 function M.send_queue(ns)
-    if #queued == 0 then return false end
+    if #queued + left == 0 then return false end
+    if left > 0 then queued[#queued + 1] = "... and " .. left .. " more" end
     local text = concat(queued, "\n")
-    queued = {}
+    queued, size, left = {}, 0, 0
     return M.send(ns, text)
 end
 

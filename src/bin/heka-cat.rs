@@ -12,7 +12,7 @@ use heka::message::text::{Style, write_text};
 use heka::pipeline::{
     self, Checkpoint, Exit, Failure, Flow, InputArgs, Output, RunOptions, Stage, Stats, StatsArgs, report_once,
 };
-use heka::sandbox::{Encoded, Encoder, Kind, ScriptArgs, Section, Terminated, prepare_process};
+use heka::sandbox::{Encoded, Encoder, Kind, LastingScriptArgs, Section, Terminated, prepare_process};
 use heka::source::logstream::{Cut, Records, Splitter, Tail};
 use heka::stream::Frame;
 
@@ -47,7 +47,7 @@ struct Args {
     encoder: Option<PathBuf>,
 
     #[command(flatten)]
-    script: ScriptArgs,
+    script: LastingScriptArgs,
 
     /// The same as --format count
     #[arg(short, long, conflicts_with = "format")]

@@ -13,7 +13,7 @@ use heka::message::{MessageBuilder, TextHeader, now_ns, uuid};
 use heka::pipeline::{
     self, Checkpoint, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_duration, parse_size,
 };
-use heka::sandbox::{Encoder, Kind, ScriptArgs, Section, prepare_process};
+use heka::sandbox::{Encoder, Kind, LastingScriptArgs, Section, prepare_process};
 use heka::sink::syslog::{
     Address, FACILITIES, PRIORITIES, SyslogOptions, SyslogStage, facility_number, priority_number,
 };
@@ -186,7 +186,7 @@ struct FormatArgs {
     encoder: Option<PathBuf>,
 
     #[command(flatten)]
-    script: ScriptArgs,
+    script: LastingScriptArgs,
 
     /// Vendor of messages without Fields[cef.device_vendor]
     #[arg(long, value_name = "TEXT", default_value = "Mozilla")]

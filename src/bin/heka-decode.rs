@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use heka::pipeline::{self, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs};
-use heka::sandbox::{DecodeStage, Kind, OnFailure, ScriptArgs, Section, Settings, named_script, prepare_process};
+use heka::sandbox::{
+    DecodeStage, Kind, LastingScriptArgs, OnFailure, Section, Settings, named_script, prepare_process,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,13 +42,13 @@ struct Args {
     config_file: Option<String>,
 
     #[command(flatten)]
-    script: ScriptArgs,
+    script: LastingScriptArgs,
 
     /// What to do with a message that a decoder rejects: drop, keep (with two fields that say why), stop, or file=PATH
     #[arg(long, value_name = "WHAT", default_value = "drop")]
     on_failure: String,
 
-    /// Exit with 1 when any message was rejected
+    /// Exit with 1 when any message was rejected, not only when all were
     #[arg(long)]
     strict: bool,
 
@@ -71,7 +73,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let mut stage = DecodeStage::new(chain, args.jobs.map(|jobs| jobs.max(1).into()), on_failure)?;
     let mut out = Output::frames()?;
     let ran = pipeline::run(operands, RunOptions::new(&args.input, args.stats), &mut out, &mut stage)?;
-    let rejected = args.strict && stage.failed() > 0;
+    let rejected = stage.all_failed() || args.strict && stage.failed() > 0;
     Ok(ran.exit(rejected))
 }
 

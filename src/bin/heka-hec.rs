@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use heka::message::Interpolation;
 use heka::pipeline::{self, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds, parse_size};
-use heka::sandbox::{Encoder, Kind, ScriptArgs, Section, prepare_process};
+use heka::sandbox::{Encoder, Kind, LastingScriptArgs, Section, prepare_process};
 use heka::sink::args::{DeliveryArgs, TlsArgs};
 use heka::sink::delivery::DeliveryOptions;
 use heka::sink::hec::{
@@ -163,7 +163,7 @@ struct Args {
 
     // For --event lua=SCRIPT.
     #[command(flatten)]
-    script: ScriptArgs,
+    script: LastingScriptArgs,
 
     #[command(flatten)]
     stats: StatsArgs,

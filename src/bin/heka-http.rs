@@ -8,7 +8,7 @@ use base64::Engine as _;
 use clap::Parser;
 use heka::matcher::Matcher;
 use heka::pipeline::{self, Exit, Failure, InputArgs, Output, RunOptions, StatsArgs, parse_seconds, parse_size};
-use heka::sandbox::{Encoder, Kind, OutputSection, ScriptArgs, Section, prepare_process};
+use heka::sandbox::{Encoder, Kind, LastingScriptArgs, OutputSection, Section, prepare_process};
 use heka::sink::args::{DeliveryArgs, TlsArgs};
 use heka::sink::delivery::DeliveryOptions;
 use heka::sink::http::{Condition, HttpSink, HttpSinkOptions, Target, TargetOptions};
@@ -62,7 +62,7 @@ struct Args {
     matcher: Option<String>,
 
     #[command(flatten)]
-    script: ScriptArgs,
+    script: LastingScriptArgs,
 
     /// The request's method
     #[arg(long, value_name = "METHOD")]
@@ -215,7 +215,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
     Ok(ran.exit(false).max(sink.exit()))
 }
 
-fn encoder(script: &ScriptArgs, name: &Path, section: &Section) -> Result<Encoder, Failure> {
+fn encoder(script: &LastingScriptArgs, name: &Path, section: &Section) -> Result<Encoder, Failure> {
     Encoder::new(&script.settings(name, section, Kind::Encoder)?).map_err(Failure::usage)
 }
 

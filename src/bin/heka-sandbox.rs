@@ -299,7 +299,7 @@ fn manage(args: ManageArgs) -> Result<Exit, Failure> {
         max_age: args.max_age,
         max_filters,
         allowed: Allowed {
-            limits: args.host.limits(&section),
+            limits: args.host.limits(&section, Kind::Filter),
             modules: args.host.modules(&section),
             strict_nil: args.host.strict_nil,
         },

@@ -46,6 +46,14 @@ impl Ran {
 }
 
 impl Ran {
+    /// All of these are somewhere in what it says.
+    #[track_caller]
+    pub fn says(&self, words: &[&str]) {
+        for words in words {
+            assert!(self.stderr.contains(words), "{words:?} expected in: {}", self.stderr);
+        }
+    }
+
     /// Asserts that each line on stderr contains these words.
     pub fn fails_with(&self, lines: &[&str]) {
         let found: Vec<&str> = self.stderr.lines().collect();

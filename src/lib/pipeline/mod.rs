@@ -28,7 +28,7 @@ pub use lock::{Lock, target_of};
 pub use memory::return_large_buffers;
 pub use output::{Output, describe, stdout_fd};
 pub use progress::Progress;
-pub use report::{Stats, report, report_gap, report_once, set_label, set_program, summarize};
+pub use report::{Stats, report, report_gap, report_once, report_total, set_label, set_program, summarize};
 pub use run::{Flow, Ran, RunOptions, Stage, run};
 pub use signals::{Signals, WaitOn, Wake};
 pub use thread::{spawn, spawn_with_stack};

@@ -3,14 +3,25 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::stream::Gap;
 
 static PROGRAM: OnceLock<String> = OnceLock::new();
 /// What tells this run from others of the same program.
 static LABEL: OnceLock<String> = OnceLock::new();
-/// How often each kind came, and how many of them are reported.
-static SEEN: Mutex<Option<HashMap<&'static str, (u64, u64)>>> = Mutex::new(None);
+static SEEN: Mutex<Option<HashMap<&'static str, Seen>>> = Mutex::new(None);
+
+/// What comes again and again is told again after so long.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// How often a kind came.
+struct Seen {
+    count: u64,
+    /// Of these, so many were told or counted in a line.
+    told: u64,
+    at: Instant,
+}
 
 /// Sets the name that begins every line.
 pub fn set_program(name: &str) {
@@ -45,7 +56,8 @@ pub fn report(message: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// The first of its kind is reported, later ones are only counted (see [`summarize`]).
+/// The first of its kind is reported, and then one a minute, with how many came since; the last ones are counted at the end
+/// (see [`summarize`]).
 pub fn report_once(kind: &'static str, message: impl FnOnce() -> String) {
     report_some(kind, 1, message);
 }
@@ -56,24 +68,39 @@ pub fn report_gap(source: &str, gap: &Gap) {
 }
 
 fn report_some(kind: &'static str, limit: u64, message: impl FnOnce() -> String) {
-    let count = {
+    let more = {
         let Ok(mut seen) = SEEN.lock() else { return };
-        let seen = seen.get_or_insert_default().entry(kind).or_insert((0, limit));
-        seen.0 += 1;
-        seen.0
+        let now = Instant::now();
+        let seen = seen.get_or_insert_default().entry(kind).or_insert(Seen { count: 0, told: 0, at: now });
+        seen.count += 1;
+        if seen.count > limit && now < seen.at + AGAIN {
+            return;
+        }
+        let more = seen.count - seen.told - 1;
+        (seen.told, seen.at) = (seen.count, now);
+        more
     };
-    if count <= limit {
-        report(&message());
+    match more {
+        0 => report(&message()),
+        more => report(&format!("{}; {kind}: {more} more since the last line", message())),
     }
+}
+
+/// Says in other words how many of a kind came.
+pub fn report_total(kind: &'static str, message: &str) {
+    if let Some(seen) = SEEN.lock().ok().as_mut().and_then(|seen| seen.as_mut()) {
+        seen.remove(kind);
+    }
+    report(message);
 }
 
 /// At the end: how many of each kind were not reported.
 pub fn summarize() {
     let Some(seen) = SEEN.lock().ok().and_then(|mut seen| seen.take()) else { return };
-    let mut kinds: Vec<_> = seen.into_iter().filter(|(_, (count, limit))| count > limit).collect();
-    kinds.sort();
-    for (kind, (count, limit)) in kinds {
-        report(&format!("{kind}: {} more", count - limit));
+    let mut kinds: Vec<_> = seen.into_iter().filter(|(_, seen)| seen.count > seen.told).collect();
+    kinds.sort_by_key(|(kind, _)| *kind);
+    for (kind, seen) in kinds {
+        report(&format!("{kind}: {} more", seen.count - seen.told));
     }
 }
 

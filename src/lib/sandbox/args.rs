@@ -35,13 +35,35 @@ pub struct HostArgs {
     #[arg(long, value_name = "N")]
     pub instruction_limit: Option<u64>,
 
-    /// Longest payload or message that a script may make; 0 is no limit [default: 63K]
+    /// Longest payload or message that a script may make; 0 is no limit [default: 63K, 4M for decoders and encoders]
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub output_limit: Option<usize>,
 
     /// Headers that a message doesn't have read as nil instead of as an empty string
     #[arg(long)]
     pub strict_nil: bool,
+}
+
+/// The same for scripts that go on with the next message when they fail on one: decoders and encoders.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LastingScriptArgs {
+    #[command(flatten)]
+    script: ScriptArgs,
+
+    /// End when a script has failed on so many messages in a row (an error or a limit of its own, not its rejection); 0 is
+    /// never
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_failures: u64,
+}
+
+impl LastingScriptArgs {
+    /// As [`ScriptArgs::settings`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn settings(&self, script: &Path, section: &Section, kind: Kind) -> Result<Settings, Failure> {
+        Ok(Settings { max_failures: self.max_failures, ..self.script.settings(script, section, kind)? })
+    }
 }
 
 impl ScriptArgs {
@@ -61,15 +83,15 @@ impl ScriptArgs {
         let stem = script.name.strip_suffix(".lua").unwrap_or(&script.name);
         let name = section.name.as_deref().unwrap_or(stem).as_bytes().to_vec();
         let identity = Identity { kind, name, hostname: hostname(), pid: std::process::id() as i32 };
-        let (limits, modules) = (self.host.limits(section), self.host.modules(section));
-        Settings { script, limits, config, modules, strict_nil: self.host.strict_nil, identity }
+        let (limits, modules) = (self.host.limits(section, kind), self.host.modules(section));
+        Settings { script, limits, config, modules, strict_nil: self.host.strict_nil, identity, max_failures: 0 }
     }
 }
 
 impl HostArgs {
     /// The command line wins over the section.
-    pub fn limits(&self, section: &Section) -> Limits {
-        let default = Limits::default();
+    pub fn limits(&self, section: &Section, kind: Kind) -> Limits {
+        let default = Limits::of(kind);
         Limits {
             memory: self.memory_limit.or(section.memory).unwrap_or(default.memory),
             instructions: self.instruction_limit.or(section.instructions).unwrap_or(default.instructions),

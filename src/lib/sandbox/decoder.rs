@@ -1,6 +1,7 @@
 //! Decoders: a chain of scripts, each of which gets what the one before made.
 
-use super::{Outcome, Sandbox, Settings, Terminated, Usage};
+use super::lasting::{Lasting, quote};
+use super::{Outcome, Settings, Terminated, Usage};
 use crate::message::{MessageBuilder, MessageView, encode_canonical};
 
 /// What became of a message.
@@ -16,8 +17,7 @@ pub enum Decoded {
 
 /// A chain of scripts.
 pub struct Decoder {
-    sandboxes: Vec<Sandbox>,
-    names: Vec<String>,
+    scripts: Vec<Lasting>,
     /// What one script has made, for the next one, and what that one makes.
     made: [Messages; 2],
 }
@@ -52,11 +52,7 @@ impl Decoder {
     /// # Errors
     /// Lua's words, with file and line.
     pub fn new(chain: &[Settings]) -> Result<Decoder, String> {
-        Ok(Decoder {
-            sandboxes: chain.iter().map(Sandbox::new).collect::<Result<_, _>>()?,
-            names: chain.iter().map(|settings| settings.script.name.clone()).collect(),
-            made: Default::default(),
-        })
+        Ok(Decoder { scripts: chain.iter().map(Lasting::new).collect::<Result<_, _>>()?, made: Default::default() })
     }
 
     /// Runs a message through the chain and calls `emit` for each that comes out, with whether it is the last one.
@@ -67,8 +63,8 @@ impl Decoder {
         message: MessageView<'_>,
         emit: &mut dyn FnMut(&[u8], bool),
     ) -> Result<Decoded, Terminated> {
-        if let ([sandbox], [name]) = (&mut self.sandboxes[..], &self.names[..]) {
-            return run(sandbox, name, message, emit);
+        if let [script] = &mut self.scripts[..] {
+            return run(script, message, emit);
         }
         self.decode_chain(message, emit)
     }
@@ -82,11 +78,11 @@ impl Decoder {
         current.clear();
         current.push(message.bytes());
         let mut changed = false;
-        for (sandbox, name) in self.sandboxes.iter_mut().zip(&self.names) {
+        for script in &mut self.scripts {
             next.clear();
             for message in current.iter() {
                 let Some(message) = MessageView::new(message) else { continue };
-                match run(sandbox, name, message, &mut |made, _| next.push(made))? {
+                match run(script, message, &mut |made, _| next.push(made))? {
                     Decoded::Unchanged => next.push(message.bytes()),
                     Decoded::Messages(_) => changed = true,
                     failed => return Ok(failed),
@@ -106,7 +102,7 @@ impl Decoder {
 
     /// What each script has used, with its name.
     pub fn usage(&self) -> impl Iterator<Item = (&str, Usage)> {
-        self.names.iter().map(String::as_str).zip(self.sandboxes.iter().map(Sandbox::usage))
+        self.scripts.iter().map(|script| (script.name(), script.sandbox().usage()))
     }
 
     /// The original with two more fields that tell why it was not decoded.
@@ -123,19 +119,21 @@ impl Decoder {
 
 #[inline]
 fn run(
-    sandbox: &mut Sandbox,
-    name: &str,
+    script: &mut Lasting,
     message: MessageView<'_>,
     emit: &mut dyn FnMut(&[u8], bool),
 ) -> Result<Decoded, Terminated> {
-    let outcome = sandbox.process(message).map_err(|Terminated(reason)| Terminated(format!("{name}: {reason}")))?;
+    let outcome = match script.process(message)? {
+        Ok(outcome) => outcome,
+        Err(words) => return Ok(Decoded::Failed(words)),
+    };
+    let sandbox = script.sandbox();
     if let Outcome::Rejected { words, .. } = outcome {
-        let words = words.unwrap_or_default();
+        let (name, words) = (script.name(), words.unwrap_or_default());
         if sandbox.injected_count() > 0 {
             return Ok(Decoded::Failed(format!("{name}: Failed after a successful inject_message call: {words}")));
         }
-        let payload = String::from_utf8_lossy(message.payload()).into_owned();
-        return Ok(Decoded::Failed(format!("{name}: Failed parsing: {words} payload: {payload}")));
+        return Ok(Decoded::Failed(format!("{name}: Failed parsing: {words} {}", quote(message.payload()))));
     }
     let count = sandbox.injected_count();
     if count == 0 {

@@ -1,6 +1,7 @@
 //! Encoders: scripts that make the bytes that leave.
 
-use super::{Outcome, Sandbox, Settings, Terminated, Usage};
+use super::lasting::{Lasting, quote};
+use super::{Outcome, Settings, Terminated, Usage};
 use crate::message::MessageView;
 
 /// What became of a message.
@@ -13,8 +14,7 @@ pub enum Encoded<'a> {
 
 /// A script that encodes.
 pub struct Encoder {
-    sandbox: Sandbox,
-    name: String,
+    script: Lasting,
 }
 
 /// The status that says so.
@@ -24,23 +24,26 @@ impl Encoder {
     /// # Errors
     /// Lua's words, with file and line.
     pub fn new(settings: &Settings) -> Result<Encoder, String> {
-        Ok(Encoder { sandbox: Sandbox::new(settings)?, name: settings.script.name.clone() })
+        Ok(Encoder { script: Lasting::new(settings)? })
     }
 
     /// The bytes of a message: the last injection, or the message itself with the script's changes.
     ///
     /// # Errors
-    /// The outer one: the script is terminated. The inner one: it rejects the message.
+    /// The outer one: the script has ended. The inner one: it rejects the message, or failed on it.
     pub fn encode<'a>(&'a mut self, message: MessageView<'a>) -> Result<Result<Encoded<'a>, String>, Terminated> {
-        let outcome = self.sandbox.process(message);
-        let name = &self.name;
-        match outcome.map_err(|Terminated(reason)| Terminated(format!("{name}: {reason}")))? {
+        let outcome = match self.script.process(message)? {
+            Ok(outcome) => outcome,
+            Err(words) => return Ok(Err(words)),
+        };
+        match outcome {
             Outcome::Rejected { status: NOTHING_TO_SEND, .. } => Ok(Ok(Encoded::Nothing)),
             Outcome::Rejected { words, .. } => {
-                Ok(Err(format!("{name}: Failed serializing: {}", words.unwrap_or_default())))
+                let words = words.filter(|words| !words.is_empty()).unwrap_or_else(|| quote(message.payload()));
+                Ok(Err(format!("{}: Failed serializing: {words}", self.script.name())))
             }
             Outcome::Done => {
-                let sandbox = &self.sandbox;
+                let sandbox = self.script.sandbox();
                 let bytes = sandbox.injected().last().or(sandbox.edited()).unwrap_or(message.bytes());
                 Ok(Ok(Encoded::Bytes(bytes)))
             }
@@ -48,6 +51,6 @@ impl Encoder {
     }
 
     pub fn usage(&self) -> Usage {
-        self.sandbox.usage()
+        self.script.sandbox().usage()
     }
 }

@@ -17,6 +17,9 @@ use super::raw::{self, State, raise};
 use super::record;
 use crate::message::{MessageBuilder, MessageView, TextHeader, schema, uuid};
 
+/// Bytes of all messages that one call may inject, where there is a limit for each.
+const MOST_OUTPUT: usize = 64 * 1024 * 1024;
+
 /// Tables within tables that `output` writes.
 const MAX_DEPTH: usize = 100;
 
@@ -336,7 +339,7 @@ impl Host {
     pub fn close_message(&mut self) -> bool {
         let start = self.ends.last().copied().unwrap_or(0);
         let size = self.out.len() - start;
-        if self.output_limit > 0 && size > self.output_limit {
+        if self.output_limit > 0 && (size > self.output_limit || self.out.len() > MOST_OUTPUT) {
             self.out.truncate(start);
             return false;
         }

@@ -21,6 +21,7 @@ mod environment;
 mod filter;
 mod host;
 mod inject;
+mod lasting;
 mod lpeg;
 mod lua;
 pub mod manager;
@@ -41,7 +42,7 @@ use std::ffi::c_int;
 
 use mlua::ffi;
 
-pub use args::{HostArgs, ScriptArgs, named_script};
+pub use args::{HostArgs, LastingScriptArgs, ScriptArgs, named_script};
 pub use clock::Clock;
 pub use decoder::{Decoded, Decoder};
 pub use encoder::{Encoded, Encoder};
@@ -72,6 +73,17 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Terminated(pub String);
 
+/// What ended it: how far its state can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cause {
+    /// An error of the script's.
+    Error,
+    /// It ran into its memory or instruction limit.
+    Limit,
+    /// It said itself that it can't go on.
+    Fatal,
+}
+
 /// What a script has used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
@@ -92,6 +104,7 @@ pub struct Sandbox {
     memory_limit: usize,
     usage: Usage,
     terminated: Option<String>,
+    cause: Cause,
 }
 
 /// Sets what all sandboxes of a process share. Call it first thing in `main`.
@@ -122,6 +135,9 @@ impl Sandbox {
         let lua = Lua::new()?;
         let mut host = Host::new(settings.limits.output, settings.strict_nil, settings.modules.clone());
         host.config = settings.config.clone();
+        // Known to scripts as in later lua_sandbox: some have to cut what they write.
+        let limit = ConfigValue::Number(settings.limits.output as f64);
+        host.config.entry("output_limit".into()).or_insert(limit);
         host.zone = settings.zone()?;
         host.memory_limit = settings.limits.memory;
         host.identity = settings.identity.clone();
@@ -136,6 +152,7 @@ impl Sandbox {
             memory_limit: settings.limits.memory,
             usage: Usage::default(),
             terminated: None,
+            cause: Cause::Error,
         };
         let budget: *const Budget = &*sandbox.budget;
         sandbox.host_mut().budget = budget;
@@ -194,10 +211,9 @@ impl Sandbox {
             return Ok(());
         }
         let message = self.lua.take_error(status);
-        if self.budget.exceeded() {
-            return Err("instruction_limit exceeded".into());
-        }
-        Err(message)
+        let limit = self.budget.exceeded() || status == ffi::LUA_ERRMEM;
+        self.cause = if limit { Cause::Limit } else { Cause::Error };
+        Err(if self.budget.exceeded() { "instruction_limit exceeded".into() } else { with_remedy(message) })
     }
 
     /// Gives the script a message.
@@ -287,7 +303,10 @@ impl Sandbox {
         match status as i64 {
             0 => Ok(Outcome::Done),
             status if status < 0 => Ok(Outcome::Rejected { status, words }),
-            _ => Err(format!("FATAL: {}", words.unwrap_or_default())),
+            _ => {
+                self.cause = Cause::Fatal;
+                Err(format!("FATAL: {}", words.unwrap_or_default()))
+            }
         }
     }
 
@@ -307,6 +326,28 @@ impl Sandbox {
         self.collect();
         self.terminated = Some(reason.clone());
         Terminated(reason)
+    }
+
+    fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Lets a sandbox that an error has ended go on, in a new state where the old one is not to be trusted: after a limit,
+    /// and where most of its memory stays taken.
+    ///
+    /// # Errors
+    /// When the script can't be loaded again.
+    fn resume(&mut self, settings: &Settings) -> Result<(), String> {
+        self.terminated = None;
+        self.lua.collect();
+        if self.cause == Cause::Error && self.lua.used() <= self.memory_limit / 2 {
+            return Ok(());
+        }
+        let usage = self.usage();
+        *self = Sandbox::new(settings)?;
+        self.usage = usage;
+        self.host_mut().max_output = usage.max_output;
+        Ok(())
     }
 
     /// The messages that the last call injected.
@@ -339,6 +380,32 @@ impl Sandbox {
     fn host_mut(&mut self) -> &mut Host {
         // SAFETY: as above.
         unsafe { &mut *self.host }
+    }
+}
+
+/// Modules that become a global of their name when they are required.
+const MODULES: [&str; 12] = [
+    "bloom_filter",
+    "circular_buffer",
+    "cjson",
+    "cuckoo_filter",
+    "hyperloglog",
+    "lpeg",
+    "math",
+    "os",
+    "sax",
+    "string",
+    "struct",
+    "table",
+];
+
+/// Names the module that has to be required, where that is what an error is about.
+fn with_remedy(message: String) -> String {
+    let (_, name) = message.split_once("attempt to index global '").unwrap_or_default();
+    let (name, _) = name.split_once("' (a nil value)").unwrap_or_default();
+    match MODULES.contains(&name) {
+        true => format!("{message}: the script has to say require \"{name}\" first"),
+        false => message,
     }
 }
 

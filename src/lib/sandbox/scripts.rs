@@ -56,7 +56,7 @@ const ENCODERS: [(&str, &str); 9] = [
     ("statmetric_influx", include_str!("../../../lua/encoders/statmetric_influx.lua")),
 ];
 
-const MODULES: [(&str, &str); 23] = [
+const MODULES: [(&str, &str); 24] = [
     ("alert", include_str!("../../../lua/modules/alert.lua")),
     ("annotation", include_str!("../../../lua/modules/annotation.lua")),
     ("anomaly", include_str!("../../../lua/modules/anomaly.lua")),
@@ -73,6 +73,7 @@ const MODULES: [(&str, &str); 23] = [
     ("influx_options", include_str!("../../../lua/modules/influx_options.lua")),
     ("ip_address", include_str!("../../../lua/modules/ip_address.lua")),
     ("linux_stats", include_str!("../../../lua/modules/linux_stats.lua")),
+    ("listing", include_str!("../../../lua/modules/listing.lua")),
     ("msg_interpolate", include_str!("../../../lua/modules/msg_interpolate.lua")),
     ("mysql", include_str!("../../../lua/modules/mysql.lua")),
     ("slow_query", include_str!("../../../lua/modules/slow_query.lua")),

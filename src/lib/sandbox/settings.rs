@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::host::{ConfigValue, Identity};
+use super::host::{ConfigValue, Identity, Kind};
 use super::scripts::{ModulePath, Script};
 use crate::pipeline::{Failure, find_section, read_config};
+use crate::stream::DEFAULT_READ_MESSAGE;
 
 /// 0 is no limit, everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,17 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Heka's, but for what decoders and encoders make of a message: any that other programs read can come, and it may
+    /// become longer.
+    pub fn of(kind: Kind) -> Limits {
+        match kind {
+            Kind::Filter => Limits::default(),
+            Kind::Decoder | Kind::Encoder => Limits { output: DEFAULT_READ_MESSAGE, ..Limits::default() },
+        }
+    }
+}
+
 /// Everything that a sandbox is made of.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -36,6 +48,8 @@ pub struct Settings {
     /// Absent headers read as nil, as in later lua_sandbox, instead of as empty strings.
     pub strict_nil: bool,
     pub identity: Identity,
+    /// A decoder or encoder that has failed so often in a row ends; 0 is never.
+    pub max_failures: u64,
 }
 
 impl Settings {

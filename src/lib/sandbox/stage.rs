@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use super::budget::THREAD_STACK;
 use super::{Decoded, Decoder, Settings, Terminated, Usage};
 use crate::pipeline::{
-    Exit, Failure, Flow, Operand, Output, Stage, Stats, refuse_input_as_output, report_once, spawn_with_stack,
+    Exit, Failure, Flow, Operand, Output, Stage, Stats, refuse_input_as_output, report_once, report_total,
+    spawn_with_stack,
 };
 use crate::stream::{Frame, Frames, put_frame, put_frame_from};
 
@@ -21,6 +22,8 @@ const JOB: usize = 128 * 1024;
 const FIRST_JOB: usize = 1024;
 const SOON: Duration = Duration::from_millis(10);
 const LONG: Duration = Duration::from_millis(50);
+/// How rejections are counted on stderr.
+const REJECTED: &str = "messages that a decoder rejected";
 /// Threads that are started unless a number is given: what one thread reads and writes, so many can decode.
 pub const MOST_JOBS: usize = 4;
 
@@ -169,6 +172,7 @@ pub struct DecodeStage {
     batch: Batch,
     pool: Option<Pool>,
     on_failure: OnFailure,
+    read: u64,
     messages: u64,
     failed: u64,
     usage: Vec<(String, Usage)>,
@@ -202,12 +206,17 @@ impl DecodeStage {
             }
         };
         let usage = Vec::new();
-        Ok(DecodeStage { decoder, batch: Batch::default(), pool, on_failure, messages: 0, failed: 0, usage })
+        Ok(DecodeStage { decoder, batch: Batch::default(), pool, on_failure, read: 0, messages: 0, failed: 0, usage })
     }
 
     /// How many messages were rejected.
     pub fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// Whether there were messages, and none of them was decoded.
+    pub fn all_failed(&self) -> bool {
+        self.failed > 0 && self.failed == self.read
     }
 
     fn deliver(&mut self, batch: &mut Batch, out: &mut Output) -> Result<(), Failure> {
@@ -262,10 +271,10 @@ impl DecodeStage {
                     .map_err(|error| Failure::failed(format!("--on-failure file: {error}")))?;
             }
         }
-        report_once("messages that a decoder rejected", || error);
+        report_once(REJECTED, || error);
         // The first was reported; the others of this batch count too.
         for _ in 1..batch.failed {
-            report_once("messages that a decoder rejected", String::new);
+            report_once(REJECTED, String::new);
         }
         batch.failed = 0;
         batch.failures.clear();
@@ -288,6 +297,7 @@ impl DecodeStage {
 impl Stage for DecodeStage {
     #[inline]
     fn message(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<Flow, Failure> {
+        self.read += 1;
         if let (Some(decoder), None) = (&mut self.decoder, &self.pool) {
             // Straight into the output; failures wait in the batch.
             std::mem::swap(&mut self.batch.out, out.buf());
@@ -318,7 +328,11 @@ impl Stage for DecodeStage {
     }
 
     fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
-        self.idle(out)
+        self.idle(out)?;
+        if self.failed > 1 {
+            report_total(REJECTED, &format!("{} of {} messages were not decoded", self.failed, self.read));
+        }
+        Ok(())
     }
 
     fn stats(&self, stats: &mut Stats) {

@@ -155,6 +155,7 @@ impl Allowed {
                 modules: self.modules.clone(),
                 strict_nil: self.strict_nil,
                 identity,
+                max_failures: 0,
             },
             name,
             expression,
