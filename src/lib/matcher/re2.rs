@@ -200,8 +200,9 @@ fn named_class(chars: &mut Peekable<Chars<'_>>, made: &mut String) -> Result<boo
     loop {
         match ahead.next() {
             Some(':') if ahead.next_if_eq(&']').is_some() => break,
-            Some(c) => name.push(c),
-            None => return Ok(false),
+            // Longer than any name.
+            Some(c) if name.len() < 16 => name.push(c),
+            _ => return Ok(false),
         }
     }
     if !NAMES.contains(&name.trim_start_matches('^')) {
