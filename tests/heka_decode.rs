@@ -352,6 +352,12 @@ end";
         }
         dir.write("bad.hpb", "");
     }
+    // An error leaves the script's state as it is, also where there is no limit of memory.
+    dir.write("count.lua", "n = 0 function process_message() n = n + 1 if n == 2 then error('two') end write_message('Payload', 'n' .. n) return 0 end");
+    for limit in ["", "--memory-limit 0"] {
+        let ran = dir.sh(&format!("printf 'a\\nb\\nc\\n' | heka-tail | heka-decode --lua count.lua {limit}"));
+        assert_eq!(payloads(&ran.stdout), ["n1", "n3"], "{}", ran.stderr);
+    }
     // Eight in a row, then one that is good, then two.
     dir.write("in.log", format!("{}user=1\nnone\nnone\nuser=1\n", "none\n".repeat(8)));
     let run = |options: &str| dir.sh(&format!("heka-tail in.log | heka-decode --lua s.lua {options}"));

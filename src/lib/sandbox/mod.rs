@@ -339,8 +339,9 @@ impl Sandbox {
     /// When the script can't be loaded again.
     fn resume(&mut self, settings: &Settings) -> Result<(), String> {
         self.terminated = None;
-        self.lua.collect();
-        if self.cause == Cause::Error && self.lua.used() <= self.memory_limit / 2 {
+        // Garbage is collected only where there may be much of it.
+        self.collect();
+        if self.cause == Cause::Error && (self.memory_limit == 0 || self.lua.used() <= self.memory_limit / 2) {
             return Ok(());
         }
         let usage = self.usage();
