@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Background, Ran, Random, Workdir, eventually, field, free_port, messages, setting};
+use common::{Background, Ran, Random, Workdir, eventually, field, free_port, messages, setting, stats};
 use heka::message::uuid::random_u64;
 use serde_json::{Value as Json, json};
 
@@ -417,7 +417,7 @@ fn whatever_is_refused_is_sent_again() {
         let options = "--buffer-bytes 8k --flush-interval 0.01 --stats --drain 300";
         let ran = aws.dir.sh(&format!("heka-tail log > in.hpb; {} in.hpb", aws.command(proxy.port, options)));
         assert_eq!((ran.code(), aws.spooled()), (0, 0), "round {round}: {}", ran.stderr);
-        let stats: Json = serde_json::from_str(ran.stderr.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+        let stats = stats(&ran.stderr);
         let gone = ["records_set_aside", "messages_dead_lettered", "records_in_spool"].map(|name| stats[name].clone());
         assert_eq!(gone, [0, 0, 0], "{}", ran.stderr);
         assert_eq!(*proxy.violations.lock().unwrap(), [""; 0]);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Random, Workdir, setting};
+use common::{Random, Workdir, setting, stats};
 use heka::message::{MessageBuilder, TextHeader, ValueType};
 use heka::stream::put_frame;
 
@@ -159,14 +159,6 @@ fn script_names(kind: &str) -> Vec<String> {
     names
 }
 
-/// A counter of `--stats`.
-fn counter(said: &str, name: &str) -> u64 {
-    let stats = said.lines().find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    stats.unwrap_or_else(|| panic!("no statistics in: {said}"))[name]
-        .as_u64()
-        .unwrap_or_else(|| panic!("no {name}: {said}"))
-}
-
 #[test]
 fn no_record_stops_a_script_that_ships() {
     let records = setting("HEKA_HOSTILE_RECORDS", 1_000);
@@ -200,10 +192,12 @@ fn no_record_stops_a_script_that_ships() {
             let began = std::time::Instant::now();
             let ran = dir.sh(&format!("timeout -s KILL 600 {command} --stats in.hpb > out"));
             println!("{:.1} s: {command}", began.elapsed().as_secs_f64());
-            let all_in = ran.code() >= 0 && ran.code() < 2 && counter(&ran.stderr, "messages_in") == records;
+            let counted = stats(&ran.stderr);
+            let counter = |name: &str| counted[name].as_u64().unwrap_or_else(|| panic!("no {name}: {}", ran.stderr));
+            let all_in = ran.code() >= 0 && ran.code() < 2 && counter("messages_in") == records;
             let all_out = !decodes
-                || counter(&ran.stderr, "messages_out") + counter(&ran.stderr, "messages_rejected") >= records
-                    && counter(&ran.stderr, "messages_rejected") < records;
+                || counter("messages_out") + counter("messages_rejected") >= records
+                    && counter("messages_rejected") < records;
             let good = all_in && all_out && !ran.stderr.contains("terminated");
             (!good).then(|| format!("{command}: {}\n{:.1000}", ran.code(), ran.stderr))
         })

@@ -28,9 +28,14 @@ alert.set_throttle(0)
 
 -- By name; times in milliseconds.
 hosts = {}
-host_count = 0
+-- Counted anew after a restart.
+local host_count
 
 function process_message()
+    if not host_count then
+        host_count = 0
+        for _ in pairs(hosts) do host_count = host_count + 1 end
+    end
     local name = listing.shorten(read_message("Hostname"), max_length)
     local host = hosts[name]
     if not host then

@@ -24,8 +24,15 @@ local types = { [0] = "string", "string", "number", "number", "bool" }
 
 -- Trees of { count, children }; leaves are fields with { count, value type }.
 schema = { count = 0, children = {} }
-names = 0
 further = 0
+-- In the tree; counted anew after a restart.
+local names
+
+local function count_names(node)
+    local count = 0
+    for _, inner in pairs(node.children) do count = count + 1 + count_names(inner) end
+    return count
+end
 
 -- Nothing for a name that there is no room for.
 local function child(node, name)
@@ -47,6 +54,7 @@ end
 local headers = by_type and { "Type" } or { "Logger", "Type", "EnvVersion" }
 
 function process_message()
+    names = names or count_names(schema)
     local node = schema
     for _, header in ipairs(headers) do
         node = child(node, read_message(header))

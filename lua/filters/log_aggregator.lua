@@ -18,10 +18,15 @@ local listing = require "listing"
 local max_lines = read_config("max_lines") or 100
 -- Kept with the script's data: what was read before a restart is sent after it.
 lines = {}
-bytes = 0
 further = 0
+-- Of all lines; counted anew after a restart.
+local bytes
 
 function process_message()
+    if not bytes then
+        bytes = 0
+        for _, line in ipairs(lines) do bytes = bytes + #line end
+    end
     local payload = listing.shorten(read_message("Payload"), listing.limit / 4)
     if string.sub(payload, -1) ~= "\n" then payload = payload .. "\n" end
     if #lines < max_lines and bytes + #payload <= listing.limit then

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use crate::common::http::{Incoming, listen, listen_at};
-use crate::common::{Workdir, eventually, field, free_port, have, messages, payloads};
+use crate::common::{Workdir, eventually, field, free_port, have, messages, payloads, stats};
 use crate::firehose;
 use crate::write_answer;
 
@@ -56,10 +56,6 @@ fn hec(port: u16, options: &str) -> String {
 /// A source that can read again, and the sink.
 fn pipe(sink: &str) -> String {
     format!("heka-tail --checkpoint ck --commit sink in.log | {sink} --checkpoint ck")
-}
-
-fn stats(said: &str) -> Json {
-    said.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_else(|| panic!("no statistics in {said}"))
 }
 
 /// 1. Good events in the backup after a wrong token; the checkpoint behind them.

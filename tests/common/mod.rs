@@ -276,6 +276,12 @@ pub fn field(message: &Message, name: &str) -> Option<String> {
     Some(values.join(",") + &representation.filter(|text| text.len() > 1).unwrap_or_default())
 }
 
+/// What `--stats` says among other lines.
+#[track_caller]
+pub fn stats(said: &str) -> serde_json::Value {
+    said.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_else(|| panic!("no statistics in {said}"))
+}
+
 /// A number from the environment.
 pub fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)

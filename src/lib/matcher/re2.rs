@@ -95,10 +95,10 @@ fn escape(chars: &mut Peekable<Chars<'_>>, made: &mut String, in_class: bool) {
         '<' | '>' => return made.push(c),
         c => {
             made.extend(['\\', c]);
-            if matches!(c, 'p' | 'P' | 'x') && chars.peek() == Some(&'{') {
-                made.extend(std::iter::from_fn(|| chars.next_if(|c| *c != '}')));
-            }
             if matches!(c, 'p' | 'P' | 'x') {
+                if chars.peek() == Some(&'{') {
+                    made.extend(std::iter::from_fn(|| chars.next_if(|c| *c != '}')));
+                }
                 made.extend(chars.next());
             }
             return;

@@ -7,6 +7,13 @@ use crate::message::MessageView;
 /// Bytes of a payload that an error quotes.
 const QUOTED: usize = 100;
 
+/// How an error ends, and which option is about it.
+const OPTIONS: [(&str, &str); 3] = [
+    ("output_limit exceeded", "--output-limit"),
+    ("instruction_limit exceeded", "--instruction-limit"),
+    ("not enough memory", "--memory-limit"),
+];
+
 /// A sandbox, and what makes another one like it.
 pub(super) struct Lasting {
     sandbox: Sandbox,
@@ -50,11 +57,8 @@ impl Lasting {
         if self.sandbox.cause() == Cause::Fatal {
             return Err(Terminated(format!("{name}: {reason}")));
         }
-        let hint = [("output_limit exceeded", "--output-limit"), ("instruction_limit exceeded", "--instruction-limit")]
-            .into_iter()
-            .chain([("not enough memory", "--memory-limit")])
-            .find(|(words, _)| reason.ends_with(words))
-            .map_or(String::new(), |(_, option)| format!(" (see {option})"));
+        let option = OPTIONS.iter().find(|(words, _)| reason.ends_with(words));
+        let hint = option.map_or(String::new(), |(_, option)| format!(" (see {option})"));
         let words = format!("{name}: {reason}{hint}, at {}", quote(message.payload()));
         self.in_a_row += 1;
         if self.settings.max_failures > 0 && self.in_a_row >= self.settings.max_failures {
