@@ -80,6 +80,11 @@ impl Checkpoint {
         &self.path
     }
 
+    /// The streams that it has marks of.
+    pub fn streams(&self) -> impl Iterator<Item = &str> {
+        self.marks.keys().map(String::as_str)
+    }
+
     pub fn mark(&self, stream: &str) -> Option<&Mark> {
         self.marks.get(stream)
     }

@@ -4,7 +4,7 @@
 //! unless its content can't be read again (a pipe).
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -18,7 +18,8 @@ use super::journal::Journal;
 use super::position::Position;
 use super::series::{Look, Moving, Read, SOON, STDIN, Series, Shape, Truncated};
 use super::splitter::Tail;
-use super::tree::Tree;
+use super::tree::{Entry, Tree};
+use crate::message::now_ns;
 use crate::pipeline::{
     COMMIT_EVERY, Checkpoint, Failure, Output, Progress, Signals, Stats, describe, raise_file_limit, report,
     report_once,
@@ -63,6 +64,25 @@ impl Commit {
     }
 }
 
+impl Commit {
+    /// Where the streams left files, by the files' inodes.
+    fn by_inode(&self) -> HashMap<u64, Vec<(String, Position)>> {
+        let first = match self {
+            Commit::None => None,
+            Commit::Source(checkpoint) => Some(checkpoint),
+            Commit::Sinks(checkpoints) => checkpoints.first(),
+        };
+        let mut positions: HashMap<u64, Vec<_>> = HashMap::new();
+        for stream in first.into_iter().flat_map(Checkpoint::streams) {
+            // A sink's file may have streams of other sources.
+            if let Ok(Some(position)) = self.resume(stream) {
+                positions.entry(position.inode).or_default().push((stream.to_string(), position));
+            }
+        }
+        positions
+    }
+}
+
 /// What is read.
 pub enum Origin {
     /// Paths, patterns (where no file has that very name), or `-`.
@@ -102,6 +122,12 @@ pub struct Follower {
     globs: Vec<(String, Rc<Shape>)>,
     /// Operands, and what patterns have matched.
     paths: HashSet<PathBuf>,
+    /// Where reading left files, by the numbers of groups: one file may have several names.
+    left: HashMap<(usize, Identity), Position>,
+    /// Where the streams of the last run left files, by the files' inodes.
+    marks: HashMap<u64, Vec<(String, Position)>>,
+    /// Files that may be opened before it must be seen whether others are to be closed.
+    room: usize,
     watch: Watch,
     progress: Progress,
     /// What all streams read into.
@@ -127,6 +153,9 @@ impl Follower {
             trees: Vec::new(),
             globs: Vec::new(),
             paths: HashSet::new(),
+            left: HashMap::new(),
+            marks: HashMap::new(),
+            room: 0,
             watch: Watch::empty(),
             progress: Progress::new(None),
             block: Vec::new(),
@@ -138,6 +167,7 @@ impl Follower {
             counted: Counted::default(),
             bytes: 0,
         };
+        follower.marks = follower.options.commit.by_inode();
         for input in inputs {
             let shape = Rc::new(input.shape);
             match input.origin {
@@ -152,20 +182,57 @@ impl Follower {
     }
 
     fn add_files(&mut self, files: &[PathBuf], shape: &Rc<Shape>) {
+        let mut names = Vec::new();
         for file in files {
             let text = file.to_string_lossy();
             if text.contains(['*', '?', '[']) && !file.exists() {
-                let before = self.series.len();
-                self.expand(&text, shape);
-                if self.series.len() == before {
+                let matched = self.expand(&text);
+                if matched.is_empty() {
                     self.complain(&format!("{text}: no file matches"));
                 }
+                names.extend(matched);
                 self.globs.push((text.into_owned(), shape.clone()));
             } else {
-                self.series.push(Series::named(file, shape));
-                self.paths.insert(file.clone());
+                names.push(file.clone());
             }
         }
+        let first = self.series.len();
+        for path in names {
+            let new = Series::named(&path, shape);
+            match self.series[first..].iter().any(|series| series.cursor_name() == new.cursor_name()) {
+                true => report(&format!("{}: named twice; it is read once", path.display())),
+                false => self.series.push(new),
+            }
+            self.paths.insert(path);
+        }
+        self.join_rotated(first);
+    }
+
+    /// Files of one rotation are one stream, the oldest first, if they are all of it from some file on.
+    fn join_rotated(&mut self, first: usize) {
+        let mut joined = HashSet::new();
+        for place in first..self.series.len() {
+            let made: Vec<usize> = (first..self.series.len())
+                .filter(|&other| self.series[place].makes(&self.series[other].path))
+                .collect();
+            if made.is_empty() {
+                continue;
+            }
+            let paths: Vec<PathBuf> = made.iter().map(|&other| self.series[other].path.clone()).collect();
+            let series = &mut self.series[place];
+            let files = series.listing().files;
+            let asked = |file: &Entry| file.path == series.path || paths.contains(&file.path);
+            let oldest = files.iter().position(asked).unwrap_or(files.len());
+            if files[oldest..].iter().all(asked) {
+                series.rotated = paths;
+                joined.extend(made);
+            }
+        }
+        let mut place = 0;
+        self.series.retain(|_| {
+            place += 1;
+            !joined.contains(&(place - 1))
+        });
     }
 
     fn add_tree(&mut self, mut tree: Tree, shape: &Rc<Shape>) -> Result<(), Failure> {
@@ -188,7 +255,7 @@ impl Follower {
 
     /// Takes up streams that have appeared.
     fn discover(&mut self) {
-        for Grove { tree, shape, known } in &mut self.trees {
+        for (number, Grove { tree, shape, known }) in self.trees.iter_mut().enumerate() {
             if let Err(messages) = tree.borrow_mut().refresh() {
                 for message in messages {
                     report_once("files that are left out", || message);
@@ -198,7 +265,7 @@ impl Follower {
             for (name, _) in now.streams() {
                 if !known.contains(name) {
                     known.insert(name.to_string());
-                    self.series.push(Series::of_tree(tree, name, shape));
+                    self.series.push(Series::of_tree(tree, name, number + 1, shape));
                 }
             }
             if self.options.follow {
@@ -207,19 +274,26 @@ impl Follower {
         }
     }
 
-    fn expand(&mut self, pattern: &str, shape: &Rc<Shape>) {
+    /// What a pattern matches and is not known yet.
+    fn expand(&mut self, pattern: &str) -> Vec<PathBuf> {
         let Ok(paths) = glob::glob(pattern) else {
             if !self.globs.iter().any(|(known, _)| known == pattern) {
                 self.complain(&format!("{pattern}: not a file, nor a pattern"));
             }
-            return;
+            return Vec::new();
         };
-        for path in paths.flatten().filter(|path| !self.paths.contains(path)).collect::<Vec<_>>() {
-            let Ok(metadata) = fs::metadata(&path) else { continue };
-            // A file that was renamed to another name of the pattern is not a new one.
-            let identity = Identity::of(&metadata);
-            if metadata.is_file() && !self.series.iter().any(|series| series.holds(identity)) {
-                self.series.push(Series::named(&path, shape));
+        let is_new =
+            |path: &PathBuf| !self.paths.contains(path) && fs::metadata(path).is_ok_and(|found| found.is_file());
+        paths.flatten().filter(is_new).collect()
+    }
+
+    /// Takes up files that patterns match by now. What rotation makes of a file belongs to that one's stream.
+    fn expand_all(&mut self) {
+        for (pattern, shape) in self.globs.clone() {
+            for path in self.expand(&pattern) {
+                if !self.series.iter().any(|series| series.makes(&path)) {
+                    self.series.push(Series::named(&path, &shape));
+                }
                 self.paths.insert(path);
             }
         }
@@ -227,7 +301,8 @@ impl Follower {
 
     fn total(&self) -> u64 {
         let len = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let files: u64 = self.series.iter().map(|series| len(&series.path)).sum();
+        let paths = self.series.iter().flat_map(|series| series.rotated.iter().chain([&series.path]));
+        let files: u64 = paths.map(|path| len(path)).sum();
         let trees = self.trees.iter().map(|grove| {
             let tree = grove.tree.borrow();
             let lens = tree.streams().flat_map(|(_, listing)| listing.files.iter()).map(|file| file.len);
@@ -341,6 +416,7 @@ impl Follower {
             if !self.series[self.first].ended {
                 return self.advance(self.first, out);
             }
+            self.note_left(self.first);
             self.series[self.first].end();
             self.first += 1;
         }
@@ -352,14 +428,101 @@ impl Follower {
         report(message);
     }
 
+    /// Another stream that reads a file just now.
+    fn reader(&self, place: usize, identity: Identity) -> Option<&Series> {
+        let group = self.series[place].group;
+        let others = self.series.iter().enumerate().filter(|(other, series)| *other != place && series.group == group);
+        others.map(|(_, series)| series).find(|series| series.at_hand() == Some(identity))
+    }
+
+    /// Where another stream of the last run left the file that has the name now.
+    fn marked_elsewhere(&self, series: &Series, newest: Identity) -> Option<Position> {
+        let others = self.marks.get(&newest.inode)?.iter().filter(|(stream, _)| stream != series.cursor_name());
+        let same_group = |stream: &str| {
+            let is_of_group = |other: &Series| other.group == series.group && other.cursor_name() == stream;
+            series.is_named() && !stream.contains('#') || self.series.iter().any(is_of_group)
+        };
+        others
+            .filter(|(stream, position)| same_group(stream) && series.has(position))
+            .map(|(_, position)| *position)
+            .max_by_key(|position| position.offset)
+    }
+
+    /// A stream that resumes in a file that another one reads, or has read, leaves it to that one.
+    fn read_once(&mut self, place: usize) {
+        let Some(identity) = self.series[place].at_hand() else { return };
+        if self.reader(place, identity).is_some() {
+            self.series[place].release();
+        } else if let Some(left) = self.left.get(&(self.series[place].group, identity)) {
+            self.series[place].advance_to(left);
+        }
+    }
+
+    /// Remembers where reading leaves the file at hand.
+    fn note_left(&mut self, place: usize) {
+        const MOST: usize = 65_536;
+        let series = &self.series[place];
+        if let Some(identity) = series.at_hand() {
+            if self.left.len() >= MOST {
+                let day_ago = now_ns().saturating_sub(86_400_000_000_000);
+                self.left.retain(|_, position| position.modified >= day_ago as u64);
+            }
+            self.left.insert((series.group, identity), series.position());
+        }
+    }
+
+    /// Closes idle files when many are open, and keeps some descriptors for directories, the checkpoint, and the like.
+    fn make_room(&mut self) {
+        const RESERVE: usize = 64;
+        if self.room > 0 {
+            self.room -= 1;
+            return;
+        }
+        let most = raise_file_limit().saturating_sub(RESERVE).max(1);
+        let mut open: usize = self.series.iter().map(Series::open_files).sum();
+        if open >= most {
+            let mut idle: Vec<usize> = (0..self.series.len()).filter(|&at| self.series[at].open_files() > 0).collect();
+            idle.sort_by_key(|&at| self.series[at].read_at);
+            for at in idle {
+                if open <= most / 2 {
+                    break;
+                }
+                open -= self.series[at].open_files();
+                self.series[at].park();
+                open += self.series[at].open_files();
+            }
+        }
+        self.room = most.saturating_sub(open);
+    }
+
     fn start(&mut self, place: usize, late: bool) -> Result<(), Failure> {
+        self.make_room();
+        self.series[place].started = true;
+        let series = &self.series[place];
+        let mut position = self.options.commit.resume(series.cursor_name())?;
+        if let Some(newest) = series.newest_file() {
+            let named = series.is_named();
+            let reader = self.reader(place, newest).map(Series::label);
+            let known = reader.is_some() || self.left.contains_key(&(series.group, newest));
+            let elsewhere = self.marked_elsewhere(series, newest).filter(|_| !known);
+            let series = &mut self.series[place];
+            if let Some(reader) = reader.filter(|_| position.is_none() && named) {
+                report(&format!("{}: the same file as {reader}; it is read once", series.label()));
+            }
+            if known && position.is_none() && named {
+                self.watch(place);
+                return Ok(());
+            }
+            series.expect_elsewhere(known, elsewhere);
+            position = position.or(elsewhere.filter(|_| named).map(|position| Position { base: 0, ..position }));
+        }
         let series = &mut self.series[place];
-        let position = self.options.commit.resume(series.cursor_name())?;
         let journal = match &self.options.journal {
             Some(path) if position.is_none() => Journal::load(path, series.logger()).map_err(Failure::failed)?,
             _ => None,
         };
         let result = series.start(position, journal.as_ref(), late);
+        self.read_once(place);
         let series = &mut self.series[place];
         if let Err(error) = result {
             let path = series.path.clone();
@@ -384,6 +547,9 @@ impl Follower {
         let series = &self.series[place];
         if self.options.follow && !series.is_pollable() && !series.path.as_os_str().is_empty() {
             self.watch.add(&series.path, place);
+            if series.is_linked() {
+                self.watch.add_directories(series.directories().iter().map(PathBuf::as_path));
+            }
         }
     }
 
@@ -433,6 +599,9 @@ impl Follower {
 
     /// The end of the file at hand, of what there is or of all there will be.
     fn at_end(&mut self, place: usize, out: &mut Output) -> Result<bool, Failure> {
+        if self.series[place].is_parked() {
+            self.make_room();
+        }
         let series = &mut self.series[place];
         if series.is_pollable() {
             let counted = series.cut(Tail::End, out)?;
@@ -459,7 +628,23 @@ impl Follower {
                 Ok(false)
             }
             Look::Truncated => self.truncated(place, out),
+            Look::Replaced(content, path) => {
+                self.note_left(place);
+                if let Err(error) = self.series[place].replace(content, &path) {
+                    report(&self.series[place].explain(&path, &error));
+                }
+                self.watch(place);
+                Ok(true)
+            }
+            // It has another name, under which it is being read.
+            Look::Next(next) if self.reader(place, next.identity).is_some() => {
+                let series = &mut self.series[place];
+                series.wake_at = Some(Instant::now() + LOOK);
+                self.counted += series.cut(Tail::Idle, out)?;
+                Ok(false)
+            }
             Look::Next(next) => {
+                let series = &mut self.series[place];
                 // Once more: whoever had it open may have written until just now.
                 match series.read(&mut self.block) {
                     Ok(Read::Bytes(0)) | Err(_) => {}
@@ -471,16 +656,19 @@ impl Follower {
                     }
                     Ok(Read::Truncated | Read::Blocked) => return self.truncated(place, out),
                 }
-                let counted = series.cut(Tail::End, out)?;
+                self.counted += series.cut(Tail::End, out)?;
+                self.note_left(place);
+                let read = self.left.get(&(self.series[place].group, next.identity)).copied();
+                let series = &mut self.series[place];
                 let path = next.path.clone();
-                if let Err(error) = series.go_on(next) {
+                if let Err(error) = series.go_on(next, read) {
                     report(&series.explain(&path, &error));
                 }
-                self.counted += counted;
                 self.watch(place);
                 Ok(true)
             }
             Look::Unreadable(file, error) => {
+                let series = &mut self.series[place];
                 let message = series.explain(&file.path, &error);
                 let new = series.say_once(&file.path);
                 if self.options.follow {
@@ -575,10 +763,11 @@ impl Follower {
         if all {
             self.looked_at = now;
             if self.options.follow {
-                for (pattern, shape) in self.globs.clone() {
-                    self.expand(&pattern, &shape);
-                }
+                self.expand_all();
                 self.discover();
+                for series in self.series.iter().filter(|series| series.is_linked()) {
+                    self.watch.add_directories(series.directories().iter().map(PathBuf::as_path));
+                }
             }
         }
         Ok(changed != Changed::Stop)

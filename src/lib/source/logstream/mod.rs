@@ -8,6 +8,7 @@ mod content;
 mod cutter;
 mod follow;
 mod journal;
+mod links;
 mod position;
 mod section;
 mod selection;

@@ -202,7 +202,7 @@ pub fn rotated(file: &[u8], name: &[u8]) -> Option<i64> {
 
 /// The name without the ending that a compressor adds; `None` when there is none.
 pub fn uncompressed_name(name: &[u8]) -> Option<&[u8]> {
-    [&b".gz"[..], b".zst", b".bz2"].iter().find_map(|ending| name.strip_suffix(*ending))
+    [&b".gz"[..], b".zst", b".bz2", b".xz"].iter().find_map(|ending| name.strip_suffix(*ending))
 }
 
 #[cfg(test)]
@@ -311,7 +311,7 @@ mod tests {
             assert!(numbers.is_sorted(), "{files:?} {numbers:?}");
         };
         older_first("x.log", &["x.log.10.gz", "x.log.2", "x.log.1"]);
-        older_first("x.log", &["x.log-20140209.gz", "x.log-2014-02-10", "x-20140211.log"]);
+        older_first("x.log", &["x.log-20140209.gz", "x.log-2014-02-10.xz", "x-20140211.log"]);
         older_first("current", &["@4000000052f88ea61d2a5b0c.s", "@4000000052f88ea62d2a5b0c.u"]);
         for other in ["x.log", "x.log.bak", "x.log.", "y.log.1", "x.logs", "x.log.1.tmp"] {
             assert_eq!(rotated(other.as_bytes(), b"x.log"), None, "{other}");

@@ -9,6 +9,8 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use super::content::{Content, Identity, is_made_up, modified, read_at};
 use super::cutter::{Counted, Cutter, Cutting, Stamp};
 use super::journal::Journal;
 use super::position::{HEAD, Position, TAIL, fingerprint, hash_tail};
+use super::selection::rotated;
 use super::splitter::Tail;
 use super::tree::{Entry, Listing, TICK, Tree};
 use crate::message::{now_ns, wire::put_varint};
@@ -59,6 +62,8 @@ pub enum Look {
     /// Nothing follows (yet); look again at that time at the latest.
     Stay(Option<Instant>),
     Truncated,
+    /// A copy took its place: reading goes on there, at the same offset.
+    Replaced(Content, PathBuf),
     Next(Next),
     /// The next file can't be opened.
     Unreadable(Entry, io::Error),
@@ -68,6 +73,7 @@ pub enum Look {
 pub struct Next {
     pub content: Content,
     pub path: PathBuf,
+    pub identity: Identity,
     /// What it begins with; nothing when it is compressed.
     pub head: Vec<u8>,
 }
@@ -106,18 +112,24 @@ struct Left {
 /// One log stream.
 pub struct Series {
     pub shape: Rc<Shape>,
+    /// Streams with the same number read a file once, whichever of them has it.
+    pub group: usize,
     /// Nothing for standard input and FIFOs.
     tree: Option<Rc<RefCell<Tree>>>,
     /// Its name in the tree.
     key: String,
     /// A file given by its name, which is followed whatever file has it.
     named: Option<PathBuf>,
+    /// Files before it, given by their names too, that rotation made of it.
+    pub rotated: Vec<PathBuf>,
     /// The file at hand.
     pub path: PathBuf,
     place: String,
     /// In cursors.
     name: String,
     content: Option<Content>,
+    /// The file at hand was closed at its end, to be opened again when there is more.
+    parked: bool,
     identity: Identity,
     before: Before,
     /// Bytes of the stream in earlier files.
@@ -145,6 +157,8 @@ pub struct Series {
     unfinished: Option<u64>,
     /// A checkpoint whose file may be one that can't be opened yet.
     unresolved: Option<Position>,
+    known_elsewhere: bool,
+    elsewhere: Option<Position>,
     /// Files that can't be read, and are left out.
     skipped: HashSet<Identity>,
     said: Option<PathBuf>,
@@ -178,12 +192,14 @@ impl Series {
     }
 
     /// A stream of a tree.
-    pub fn of_tree(tree: &Rc<RefCell<Tree>>, key: &str, shape: &Rc<Shape>) -> Series {
+    pub fn of_tree(tree: &Rc<RefCell<Tree>>, key: &str, group: usize, shape: &Rc<Shape>) -> Series {
         let root = tree.borrow().root().to_path_buf();
         let root = fs::canonicalize(&root).unwrap_or(root);
         let name = shortened(format!("{}#{key}", root.display()));
         let logger = if key.is_empty() { root.display().to_string() } else { key.to_string() };
-        Series::new(Some(tree.clone()), key.to_string(), name, &logger, shape)
+        let mut series = Series::new(Some(tree.clone()), key.to_string(), name, &logger, shape);
+        series.group = group;
+        series
     }
 
     fn new(tree: Option<Rc<RefCell<Tree>>>, key: String, name: String, logger: &str, shape: &Rc<Shape>) -> Series {
@@ -193,13 +209,16 @@ impl Series {
         }
         Series {
             shape: shape.clone(),
+            group: 0,
             tree,
             key,
             named: None,
+            rotated: Vec::new(),
             path: PathBuf::new(),
             place: String::new(),
             name,
             content: None,
+            parked: false,
             identity: Identity::default(),
             before: Before::Nothing,
             base: 0,
@@ -217,6 +236,8 @@ impl Series {
             damaged: false,
             unfinished: None,
             unresolved: None,
+            known_elsewhere: false,
+            elsewhere: None,
             skipped: HashSet::new(),
             said: None,
             placed: None,
@@ -278,7 +299,6 @@ impl Series {
     /// # Errors
     /// Why a file given by name can't be opened. Other streams are tried again at each look.
     pub fn start(&mut self, position: Option<Position>, journal: Option<&Journal>, late: bool) -> io::Result<()> {
-        self.started = true;
         if self.tree.is_none() {
             let stdin = io::stdin().as_fd().try_clone_to_owned()?;
             self.content = Some(Content::stream(File::from(stdin)));
@@ -318,7 +338,7 @@ impl Series {
             }
         }
         let from_end = self.shape.from_end && !late;
-        if let Some(path) = self.named.clone() {
+        if let Some(path) = self.named.clone().filter(|_| self.rotated.is_empty() || from_end) {
             let content = Content::open(&path).inspect_err(|_| self.expect_first())?;
             let metadata = content.file().metadata()?;
             if !metadata.is_file() {
@@ -397,13 +417,31 @@ impl Series {
         self.content = Some(content);
         self.path = path.to_path_buf();
         self.place = path.display().to_string();
-        (self.is_copy, self.damaged, self.unfinished) = (false, false, None);
+        (self.is_copy, self.damaged, self.unfinished, self.parked) = (false, false, None, false);
         (self.placed, self.next_since, self.unresolved) = (None, None, None);
     }
 
-    /// The file that follows takes the place of the one at hand.
-    pub fn go_on(&mut self, next: Next) -> io::Result<()> {
+    /// A copy of the file at hand takes its place.
+    pub fn replace(&mut self, content: Content, path: &Path) -> io::Result<()> {
+        let metadata = content.file().metadata()?;
+        self.leave();
+        self.set_file(content, path, &metadata);
+        self.encode_rest();
+        Ok(())
+    }
+
+    /// The file that follows takes the place of the one at hand. `read`: how far it was read under another name.
+    pub fn go_on(&mut self, next: Next, read: Option<Position>) -> io::Result<()> {
         let base = self.base + self.cutter.read_offset();
+        self.leave();
+        if read.is_some_and(|read| self.resume_in(&next.path, &read, base)) {
+            return Ok(());
+        }
+        self.begin(next.content, &next.path, next.head, 0, base)
+    }
+
+    /// Looks after the file at hand for a while: whoever still has it open may write to it.
+    fn leave(&mut self) {
         let left = self.content.take().filter(|content| self.shape.follow && !content.is_compressed());
         let left = left.filter(|_| !self.is_copy && !self.damaged);
         self.left = left.map(|content| {
@@ -411,7 +449,6 @@ impl Series {
             cutter.restart(self.cutter.read_offset());
             Left { content, cutter, since: Instant::now() }
         });
-        self.begin(next.content, &next.path, next.head, 0, base)
     }
 
     /// Finds the file of a checkpoint: by its inode and content, or by its content alone.
@@ -419,6 +456,13 @@ impl Series {
     /// # Errors
     /// When it isn't found, and one that can't be opened may be it.
     fn resume(&mut self, position: Position) -> Result<(), (Entry, io::Error)> {
+        // Its name still is the file's: then there is no need to look for it.
+        if let Some(path) = self.named.clone()
+            && fs::metadata(&path).is_ok_and(|metadata| metadata.ino() == position.inode)
+            && self.resume_in(&path, &position, position.base)
+        {
+            return Ok(());
+        }
         let listing = self.listing();
         let (mut unreadable, mut moving) = (None, !listing.settled);
         for same_inode in [true, false] {
@@ -428,11 +472,7 @@ impl Series {
             for file in listing.files.iter().rev().filter(|f| (f.identity.inode == position.inode) == same_inode) {
                 match open_at(file, &position) {
                     Ok(Some((content, head))) => {
-                        let begun = self.begin(content, &file.path, head, position.offset, position.base);
-                        if begun.is_ok() {
-                            self.anchor = (position.anchor, position.anchor_hash);
-                            self.anchors.push(self.anchor);
-                            self.encode_rest();
+                        if self.begin_in(content, &file.path, head, &position, position.base).is_ok() {
                             return Ok(());
                         }
                     }
@@ -452,8 +492,17 @@ impl Series {
         if let Some(unreadable) = unreadable {
             return Err(unreadable);
         }
+        // It may be what a link led to before.
+        if self.tree.as_ref().is_some_and(|tree| tree.borrow_mut().widen(&self.key)) {
+            return self.resume(position);
+        }
         self.unresolved = None;
         self.base = position.base + position.offset;
+        if let (Some(path), Some(elsewhere)) = (self.newest_path(), self.elsewhere.take())
+            && self.resume_in(&path, &elsewhere, self.base)
+        {
+            return Ok(());
+        }
         self.before = match position.modified {
             0 => Before::Nothing,
             time => Before::Changed(i64::try_from(time).unwrap_or(i64::MAX)),
@@ -465,6 +514,9 @@ impl Series {
             return Ok(());
         }
         let next = self.first_after(&listing.files).and_then(|at| listing.files.get(at));
+        if self.known_elsewhere {
+            return Ok(());
+        }
         let then = match next {
             Some(next) if self.named.as_deref() == Some(&next.path) => "reading it from its beginning".into(),
             Some(next) => format!("going on with the first file changed after it, {}", next.path.display()),
@@ -473,6 +525,30 @@ impl Series {
             None => "waiting for the next".into(),
         };
         report(&format!("{}: the file of its checkpoint is gone or was overwritten; {then}", self.label()));
+        Ok(())
+    }
+
+    /// Goes on where a position says, if the file is the one that it speaks of. `base`: the position may be another
+    /// stream's.
+    pub fn resume_in(&mut self, path: &Path, position: &Position, base: u64) -> bool {
+        match Content::open_at(path, position) {
+            Ok(Some((content, head))) => self.begin_in(content, path, head, position, base).is_ok(),
+            _ => false,
+        }
+    }
+
+    fn begin_in(
+        &mut self,
+        content: Content,
+        path: &Path,
+        head: Vec<u8>,
+        position: &Position,
+        base: u64,
+    ) -> io::Result<()> {
+        self.begin(content, path, head, position.offset, base)?;
+        self.anchor = (position.anchor, position.anchor_hash);
+        self.anchors.push(self.anchor);
+        self.encode_rest();
         Ok(())
     }
 
@@ -485,7 +561,7 @@ impl Series {
     }
 
     /// Where reading stands.
-    fn position(&self) -> Position {
+    pub fn position(&self) -> Position {
         let (anchor, anchor_hash) = self.anchor_now();
         Position {
             offset: self.cutter.read_offset(),
@@ -621,6 +697,11 @@ impl Series {
             let soon = if self.unresolved.is_some() { SOON } else { Duration::ZERO };
             return Look::Stay(Some(Instant::now() + soon));
         }
+        if self.parked
+            && let Some(look) = self.unpark()
+        {
+            return look;
+        }
         if let Some(content) = self.content.as_ref().filter(|content| !content.is_compressed() && !self.damaged) {
             let Ok(metadata) = content.file().metadata() else { return Look::Stay(None) };
             self.before = Before::Changed(modified(&metadata));
@@ -640,6 +721,17 @@ impl Series {
         }
         let listing = self.listing();
         let from = match self.place_among(&listing) {
+            // The newest is a copy of what was read, perhaps with more behind it: who renames a file onto another one
+            // replaces it (rsync, `sed -i`).
+            Ok(Some(at)) if at + 1 == listing.files.len() && listing.files[at].identity != self.identity => {
+                let file = &listing.files[at];
+                if let Ok(Some((content, _))) = open_at(file, &self.position())
+                    && !content.is_compressed()
+                {
+                    return Look::Replaced(content, file.path.clone());
+                }
+                at + 1
+            }
             Ok(Some(at)) => at + 1,
             Ok(None) => self.first_after(&listing.files).unwrap_or(listing.files.len()),
             Err(Moving) => {
@@ -672,7 +764,7 @@ impl Series {
         match Content::open(&next.path).and_then(|content| Ok((content.file().metadata()?, content.head()?, content))) {
             Ok((metadata, head, content)) if Identity::of(&metadata) == next.identity => {
                 if self.is_unchanged(&listing) && (!head.is_empty() || content.is_compressed()) {
-                    return Look::Next(Next { content, path: next.path, head });
+                    return Look::Next(Next { content, path: next.path, identity: next.identity, head });
                 }
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Look::Unreadable(next, error),
@@ -737,7 +829,7 @@ impl Series {
         };
         match self.before {
             Before::Nothing if self.named.is_none() => (!files.is_empty()).then_some(0),
-            Before::Nothing => of_that_name(),
+            Before::Nothing => files.iter().position(|file| self.rotated.contains(&file.path)).or_else(of_that_name),
             Before::Made(time) => files
                 .iter()
                 .position(|file| file.made > time)
@@ -786,7 +878,8 @@ impl Series {
             (_, Some(content)) => (content.share(), &self.path),
             (_, None) => return Err(Moving),
         };
-        let next = Next { head: content.head().unwrap_or_default(), content, path: path.clone() };
+        let identity = content.file().metadata().map(|metadata| Identity::of(&metadata)).map_err(|_| Moving)?;
+        let next = Next { head: content.head().unwrap_or_default(), content, path: path.clone(), identity };
         // Another list, or a list whose names are other files' by now: all this may have been wrong.
         if !self.is_unchanged(&listing) {
             return Err(Moving);
@@ -894,16 +987,134 @@ impl Series {
         Ok(counted)
     }
 
-    /// Whether the file is at hand, or was until just now.
-    pub fn holds(&self, identity: Identity) -> bool {
-        let left = self.left.as_ref().and_then(|left| left.content.file().metadata().ok());
-        !self.ended && self.identity == identity || left.is_some_and(|left| Identity::of(&left) == identity)
+    /// The file at hand.
+    pub fn at_hand(&self) -> Option<Identity> {
+        (self.tree.is_some() && (self.content.is_some() || self.parked)).then_some(self.identity)
+    }
+
+    /// A file given by its name.
+    pub fn is_named(&self) -> bool {
+        self.named.is_some()
+    }
+
+    fn newest_path(&self) -> Option<PathBuf> {
+        self.named.clone().or_else(|| self.listing().files.last().map(|file| file.path.clone()))
+    }
+
+    /// The file that has the name that was given, or the stream's newest.
+    pub fn newest_file(&self) -> Option<Identity> {
+        let metadata = fs::metadata(self.newest_path()?).ok()?;
+        metadata.is_file().then(|| Identity::of(&metadata))
+    }
+
+    /// Whether that is the file that a position speaks of.
+    pub fn has(&self, position: &Position) -> bool {
+        self.newest_path().is_some_and(|path| Content::open_at(&path, position).is_ok_and(|found| found.is_some()))
+    }
+
+    /// Leaves the file at hand to another stream, which reads it.
+    pub fn release(&mut self) {
+        self.base += self.cutter.read_offset();
+        self.cutter.restart(0);
+        (self.content, self.parked) = (None, false);
+    }
+
+    /// Leaves out what another stream has read of the file at hand.
+    pub fn advance_to(&mut self, left: &Position) {
+        if left.offset > self.cutter.read_offset() {
+            self.resume_in(&self.path.clone(), left, self.base);
+        }
+    }
+
+    /// Whether the name that was given is a link.
+    pub fn is_linked(&self) -> bool {
+        let link = self.named.as_ref().and_then(|path| fs::symlink_metadata(path).ok());
+        link.is_some_and(|metadata| metadata.is_symlink())
+    }
+
+    /// The file that has the name now was read under another one: by another stream of this run (`known`), or of the last,
+    /// up to a position.
+    pub fn expect_elsewhere(&mut self, known: bool, position: Option<Position>) {
+        (self.known_elsewhere, self.elsewhere) = (known, position);
+    }
+
+    /// Whether a file is one that rotation made, or makes, of the one that was given by its name.
+    pub fn makes(&self, path: &Path) -> bool {
+        let Some(named) = &self.named else { return false };
+        let (Some(file), Some(name)) = (path.file_name(), named.file_name()) else { return false };
+        path.parent() == named.parent() && rotated(file.as_bytes(), name.as_bytes()).is_some()
+    }
+
+    /// The directories in which its files may appear. Where links lead is remembered, for when they lead elsewhere.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        self.listing();
+        let Some(tree) = &self.tree else { return Vec::new() };
+        tree.borrow().directories().map(Path::to_path_buf).collect()
     }
 
     /// The end of it all: nothing is kept open.
     pub fn end(&mut self) {
         self.ended = true;
-        (self.content, self.left) = (None, None);
+        (self.content, self.left, self.parked) = (None, None, false);
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> usize {
+        self.content.is_some() as usize + self.left.is_some() as usize
+    }
+
+    pub fn is_parked(&self) -> bool {
+        self.parked
+    }
+
+    /// Closes what is open and has nothing to read: the file at hand is opened again when there is more in it.
+    pub fn park(&mut self) {
+        let at = self.cutter.read_offset();
+        let at_end = |content: &Content| content.file().metadata().is_ok_and(|metadata| metadata.len() == at);
+        if self.tree.is_some()
+            && !self.damaged
+            && self.content.as_ref().is_some_and(|content| !content.is_compressed() && at_end(content))
+        {
+            (self.content, self.parked) = (None, true);
+        }
+        self.left = None;
+    }
+
+    /// Opens the file at hand again, if anything has happened to it.
+    fn unpark(&mut self) -> Option<Look> {
+        let position = self.position();
+        let same = fs::metadata(&self.path).ok().filter(|metadata| Identity::of(metadata) == self.identity);
+        if let Some(metadata) = &same
+            && metadata.len() == position.offset
+            && self.before == Before::Changed(modified(metadata))
+        {
+            return Some(Look::Stay(None));
+        }
+        let path = match same {
+            Some(_) => Some(self.path.clone()),
+            None => {
+                self.listing().files.iter().find(|file| file.identity == self.identity).map(|file| file.path.clone())
+            }
+        };
+        let opened = path.map(|path| Content::open_at(&path, &position).map(|found| (found, path)));
+        match opened {
+            Some(Ok((Some((content, _)), path))) => {
+                (self.content, self.path) = (Some(content), path);
+                self.parked = false;
+                Some(Look::Stay(Some(Instant::now())))
+            }
+            Some(Ok((None, path))) => {
+                self.content = Content::open(&path).ok();
+                self.parked = self.content.is_none();
+                Some(if self.parked { Look::Stay(None) } else { Look::Truncated })
+            }
+            Some(Err(_)) => Some(Look::Stay(None)),
+            // What was read of it is all that can be had.
+            None => {
+                self.parked = false;
+                None
+            }
+        }
     }
 
     /// Where reading would resume, for a person.
@@ -920,7 +1131,10 @@ impl Series {
 
     /// The file can't be opened: a line for the user.
     pub fn explain(&self, path: &Path, error: &io::Error) -> String {
-        format!("{}: {}", path.display(), describe(error))
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => format!("{}: ends in the middle of compressed data", path.display()),
+            _ => format!("{}: {}", path.display(), describe(error)),
+        }
     }
 }
 

@@ -2,15 +2,17 @@
 //! changed, and at an interval.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::content::{Identity, made, modified};
+use super::links::Links;
 use super::selection::{Member, Selection, rotated, uncompressed_name};
+use crate::message::now_ns;
 
 /// A directory's time of change counts in ticks of some milliseconds: what happens within the same one isn't seen.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -29,8 +31,13 @@ pub struct Entry {
     /// Time of its making, ns; of the last change when that was before, or file systems don't tell: what is compressed
     /// keeps the time of what it was made of.
     pub made: i64,
-    rank: Vec<i64>,
-    symlink: bool,
+    /// Its place among the names of its stream; for what is behind a link, the link's.
+    pub rank: Vec<i64>,
+    pub symlink: bool,
+    /// What a link leads to, or led to, or what rotation made of that.
+    pub behind: bool,
+    /// Which of those behind a link comes first, when they were last changed in the same moment.
+    pub order: Vec<i64>,
 }
 
 /// What makes files of a directory one stream or several.
@@ -49,6 +56,7 @@ pub struct Tree {
     oldest: Option<Duration>,
     rescan: Duration,
     directories: BTreeMap<PathBuf, Directory>,
+    links: Links,
     streams: BTreeMap<String, Listing>,
     looked_at: Option<Instant>,
     /// How long that took.
@@ -59,13 +67,16 @@ pub struct Tree {
 }
 
 /// What was found in a directory.
-struct Directory {
+#[derive(Default)]
+pub struct Directory {
     /// When it was last changed; nothing when it isn't there.
-    time: Option<SystemTime>,
+    pub time: Option<SystemTime>,
     /// Nothing changed while it was read, as far as its time tells.
-    settled: bool,
+    pub settled: bool,
     below: Vec<PathBuf>,
-    files: Vec<(String, Entry)>,
+    pub files: Vec<(String, Entry)>,
+    /// Members that are symbolic links, those that lead nowhere among them; they are none of the files.
+    links: Vec<(Member, PathBuf)>,
     /// How many files were left out for their age.
     left_out: u64,
 }
@@ -95,6 +106,7 @@ impl Tree {
             oldest,
             rescan,
             directories: BTreeMap::new(),
+            links: Links::default(),
             streams: BTreeMap::new(),
             looked_at: None,
             look: Duration::ZERO,
@@ -116,9 +128,16 @@ impl Tree {
         self.streams.get(stream).cloned()
     }
 
-    /// Directories of the tree.
+    /// Directories of the tree, and those that its links lead to.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
-        self.directories.keys().map(PathBuf::as_path)
+        self.directories.keys().map(PathBuf::as_path).chain(self.links.directories())
+    }
+
+    /// Takes what a stream's links may have led to earlier among its files: names with smaller numbers beside what they
+    /// lead to now. False when there is nothing more.
+    pub fn widen(&mut self, stream: &str) -> bool {
+        self.invalidate();
+        self.links.widen(stream)
     }
 
     /// How many files were left out for their age.
@@ -145,8 +164,9 @@ impl Tree {
         let anew = self.scanned_at.is_none_or(|at| at.elapsed() >= self.rescan.max(self.scan * 100));
         let mut found = Found { known: std::mem::take(&mut self.directories), anew, ..Found::default() };
         self.walk(&self.root, &mut found);
-        let changed = found.changed || !found.known.is_empty();
+        let mut changed = found.changed || !found.known.is_empty();
         self.directories = found.directories;
+        changed |= self.look_behind_links(changed, anew);
         if anew {
             (self.scanned_at, self.scan) = (Some(started), started.elapsed());
         }
@@ -155,11 +175,22 @@ impl Tree {
         result
     }
 
+    fn look_behind_links(&mut self, changed: bool, anew: bool) -> bool {
+        let own = self.directories.values();
+        let mut links = own.clone().flat_map(|directory| &directory.links).peekable();
+        if links.peek().is_none() && self.links.is_empty() {
+            return false;
+        }
+        let files = own.flat_map(|directory| &directory.files).map(|(_, file)| file.identity).collect();
+        self.links.refresh(links, &files, changed, anew, self.oldest)
+    }
+
     /// Puts what the directories have into streams.
     fn place(&mut self, mut errors: Vec<String>) -> Result<(), Vec<String>> {
-        let settled = self.directories.values().all(|directory| directory.settled);
+        let settled = self.directories.values().chain(self.links.found()).all(|directory| directory.settled);
         let mut streams: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-        for (stream, file) in self.directories.values().flat_map(|directory| &directory.files) {
+        let files = self.directories.values().chain(self.links.found()).flat_map(|found| &found.files);
+        for (stream, file) in files.chain(self.links.entries()) {
             match streams.get_mut(stream) {
                 Some(files) => files.push(file.clone()),
                 None => drop(streams.insert(stream.clone(), vec![file.clone()])),
@@ -172,7 +203,7 @@ impl Tree {
         for (stream, mut files) in streams {
             self.tidy(&mut files);
             if let Selector::Selected(selection) = &self.selector
-                && files.len() > 1
+                && files.iter().filter(|file| !file.behind).count() > 1
                 && !selection.has_order()
             {
                 let names: Vec<_> = files.iter().take(3).map(|file| file.path.display().to_string()).collect();
@@ -213,63 +244,26 @@ impl Tree {
     }
 
     fn read(&self, directory: &Path, errors: &mut Vec<String>) -> Directory {
-        let before = SystemTime::now();
-        let time = changed_at(directory);
-        let quiet = time.is_none_or(|time| before.duration_since(time).is_ok_and(|age| age > TICK));
-        let mut found = Directory { time, settled: quiet, below: Vec::new(), files: Vec::new(), left_out: 0 };
-        let Ok(entries) = fs::read_dir(or_here(directory)) else { return found };
-        for entry in entries.flatten() {
-            let Ok(kind) = entry.file_type() else { continue };
-            let path = directory.join(entry.file_name());
-            if kind.is_dir() {
-                if matches!(self.selector, Selector::Selected(_)) {
-                    found.below.push(path);
-                }
-                continue;
-            }
-            let member = match &self.selector {
-                Selector::Named(name) => {
-                    let file = entry.file_name();
-                    let rank =
-                        if file == *name { Some(None) } else { rotated(file.as_bytes(), name.as_bytes()).map(Some) };
-                    let Some(rank) = rank else { continue };
-                    Member { stream: String::new(), rank: rank.into_iter().collect() }
-                }
-                Selector::Selected(selection) => {
-                    let relative = path.strip_prefix(&self.root).unwrap_or(&path).as_os_str().as_bytes();
-                    match selection.member(relative) {
-                        None => continue,
-                        Some(Ok(member)) => member,
-                        Some(Err(message)) => {
-                            errors.push(format!("{}: {message}", path.display()));
-                            continue;
-                        }
-                    }
-                }
-            };
-            // Gone again, or a link to nowhere: not an error.
-            let Some(metadata) = fs::metadata(&path).ok().filter(fs::Metadata::is_file) else { continue };
-            let old = |oldest: Duration| {
-                let time = metadata.modified().unwrap_or(UNIX_EPOCH);
-                SystemTime::now().duration_since(time).is_ok_and(|age| age > oldest)
-            };
-            if self.oldest.is_some_and(old) {
-                found.left_out += 1;
-                continue;
-            }
-            let file = Entry {
-                identity: Identity::of(&metadata),
-                len: metadata.len(),
-                modified: modified(&metadata),
-                made: made(&metadata).min(modified(&metadata)),
-                rank: member.rank,
-                symlink: kind.is_symlink(),
-                path,
-            };
-            found.files.push((member.stream, file));
-        }
-        found.settled &= changed_at(directory) == time;
-        found
+        let Selector::Selected(selection) = &self.selector else {
+            let mut found = read_directory(directory, self.oldest, |file, _| self.named_member(file));
+            found.below.clear();
+            return found;
+        };
+        read_directory(directory, self.oldest, |_, path| {
+            let relative = path.strip_prefix(&self.root).unwrap_or(path).as_os_str().as_bytes();
+            let member = selection.member(relative)?;
+            member.map_err(|message| errors.push(format!("{}: {message}", path.display()))).ok()
+        })
+    }
+
+    /// The place of a file that has the name that was given, or one that rotation made of it.
+    fn named_member(&self, file: &OsStr) -> Option<Member> {
+        let Selector::Named(name) = &self.selector else { return None };
+        let rank = match file == name {
+            true => Vec::new(),
+            false => vec![rotated(file.as_bytes(), name.as_bytes())?],
+        };
+        Some(Member { stream: String::new(), rank })
     }
 
     /// Each file once, in order.
@@ -284,18 +278,31 @@ impl Tree {
         files.sort_by(|a, b| match &self.selector {
             // The name itself (without a rank) is the newest.
             Selector::Named(_) => {
-                (a.rank.is_empty(), a.modified, &a.rank).cmp(&(b.rank.is_empty(), b.modified, &b.rank))
+                let is_name = |file: &Entry| file.rank.is_empty() && !file.behind;
+                (is_name(a), a.modified, &a.rank, &a.order).cmp(&(is_name(b), b.modified, &b.rank, &b.order))
             }
-            Selector::Selected(_) => (&a.rank, a.modified, &a.path).cmp(&(&b.rank, b.modified, &b.path)),
+            // The files behind a link come before the one that it leads to.
+            Selector::Selected(_) => (&a.rank, !a.behind, a.modified, &a.order, &a.path)
+                .cmp(&(&b.rank, !b.behind, b.modified, &b.order, &b.path)),
         });
-        let mut names: HashMap<Identity, PathBuf> = HashMap::with_capacity(files.len());
+        // By its newest own name rather than by a link's, and by a link's rather than by what is behind it.
+        let mut names: HashMap<Identity, (bool, bool, PathBuf)> = HashMap::with_capacity(files.len());
         for file in files.iter() {
-            let name = names.entry(file.identity).or_insert_with(|| file.path.clone());
-            if !file.symlink {
-                name.clone_from(&file.path);
-            }
+            let better = |(behind, symlink, _): &(bool, bool, PathBuf)| {
+                (file.behind, file.symlink) <= (*behind, *symlink) && !file.symlink && !file.behind
+                    || (file.behind, file.symlink) < (*behind, *symlink)
+            };
+            let name = (file.behind, file.symlink, file.path.clone());
+            names
+                .entry(file.identity)
+                .and_modify(|known| {
+                    if better(known) {
+                        *known = name.clone()
+                    }
+                })
+                .or_insert(name.clone());
         }
-        files.retain(|file| names.get(&file.identity) == Some(&file.path));
+        files.retain(|file| names.get(&file.identity).is_some_and(|(_, _, path)| *path == file.path));
     }
 }
 
@@ -310,7 +317,67 @@ struct Found {
     errors: Vec<String>,
 }
 
-fn changed_at(directory: &Path) -> Option<SystemTime> {
+/// What a member of a stream is now; nothing when it is gone again, or a link to nowhere.
+pub fn entry_of(member: Member, path: PathBuf) -> Option<(String, Entry)> {
+    let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+    let file = Entry {
+        identity: Identity::of(&metadata),
+        len: metadata.len(),
+        modified: modified(&metadata),
+        made: made(&metadata).min(modified(&metadata)),
+        rank: member.rank,
+        symlink: false,
+        behind: false,
+        order: Vec::new(),
+        path,
+    };
+    Some((member.stream, file))
+}
+
+impl Entry {
+    /// Since the last change.
+    pub fn age(&self) -> Duration {
+        Duration::from_nanos(now_ns().saturating_sub(self.modified).max(0) as u64)
+    }
+}
+
+/// Reads one directory: the files that `member` places in streams.
+pub fn read_directory(
+    directory: &Path,
+    oldest: Option<Duration>,
+    mut member: impl FnMut(&OsStr, &Path) -> Option<Member>,
+) -> Directory {
+    let before = SystemTime::now();
+    let time = changed_at(directory);
+    let quiet = time.is_none_or(|time| before.duration_since(time).is_ok_and(|age| age > TICK));
+    let mut found = Directory { time, settled: quiet, ..Directory::default() };
+    let Ok(entries) = fs::read_dir(or_here(directory)) else { return found };
+    for entry in entries.flatten() {
+        let Ok(kind) = entry.file_type() else { continue };
+        let name = entry.file_name();
+        let path = directory.join(&name);
+        if kind.is_dir() {
+            found.below.push(path);
+            continue;
+        }
+        let Some(member) = member(&name, &path) else { continue };
+        if kind.is_symlink() {
+            found.links.push((member, path));
+            continue;
+        }
+        let Some((stream, file)) = entry_of(member, path) else { continue };
+        if oldest.is_some_and(|oldest| file.age() > oldest) {
+            found.left_out += 1;
+            continue;
+        }
+        found.files.push((stream, file));
+    }
+    found.settled &= changed_at(directory) == time;
+    found
+}
+
+/// When a directory was last changed; nothing when it isn't there.
+pub fn changed_at(directory: &Path) -> Option<SystemTime> {
     fs::metadata(or_here(directory)).and_then(|metadata| metadata.modified()).ok()
 }
 
