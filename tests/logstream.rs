@@ -603,18 +603,29 @@ fn a_compressed_newest_file_is_read_once() {
 }
 
 #[test]
-fn a_full_set_of_open_files_is_said_and_waited_for() {
+fn more_files_are_followed_than_may_be_open() {
     let dir = Workdir::new();
-    let names: Vec<String> = (0..60).map(|number| format!("logs/x{number}.log")).collect();
+    let names: Vec<String> = (0..1000).map(|number| format!("logs/x{number}.log")).collect();
     named_files(&dir, &names.iter().map(String::as_str).collect::<Vec<_>>());
     let all = r"--logstream logs --match '(?P<Name>\w+)\.log' --differentiator Name";
-    let pipe = dir.start(&format!("ulimit -n 40; heka-tail -f {all} > out"));
-    eventually("as many as can be are read", || payloads_so_far(&dir.read("out")) > 20);
-    drop(pipe);
-    // Without following, one is open at a time.
-    assert_eq!(payloads(&dir.sh(&format!("ulimit -n 40; heka-tail {all}")).ok().stdout).len(), 60);
-}
-
-fn payloads_so_far(stream: &[u8]) -> usize {
-    common::frames(stream).0.len()
+    for (way, options) in [("pattern", "'logs/*.log'"), ("streams", all)] {
+        let options = format!("--checkpoint {way} {options}");
+        let script = format!("ulimit -n 128; heka-tail -f {options} 2>err | heka-cat --format payload > {way}.out");
+        let mut pipe = dir.start(&script);
+        let lines = || dir.read(&format!("{way}.out")).iter().filter(|&&byte| byte == b'\n').count();
+        eventually("all are read", || lines() == 1000);
+        // More comes into each, where one is renamed first and another replaced.
+        dir.sh("mv logs/x5.log logs/x5.log.1; echo $((0)) > logs/x5.log; for i in $(seq 0 999); do echo more >> logs/x$i.log; done").ok();
+        eventually("all of that is read", || lines() == 2001);
+        a_while();
+        assert_eq!((lines(), dir.read("err").len()), (2001, 0), "{way}");
+        pipe.signal("-TERM");
+        assert!(pipe.wait(Duration::from_secs(20)).success());
+        // Nothing is open too long, and nothing comes again.
+        let again = dir.sh(&format!("ulimit -n 128; heka-tail {options}"));
+        assert_eq!(payloads(&again.ok().stdout).len(), 0, "{way}");
+        dir.sh("rm logs/x5.log.1; for i in $(seq 0 999); do echo logs/x$i.log > logs/x$i.log; done").ok();
+    }
+    // A limit that leaves hardly anything.
+    assert_eq!(payloads(&dir.sh(&format!("ulimit -n 40; heka-tail {all}")).ok().stdout).len(), 1000);
 }

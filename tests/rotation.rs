@@ -383,82 +383,139 @@ fn kill_9_during_rotation_and_compression_loses_nothing() {
     if !have("logrotate") {
         return;
     }
-    let rounds = setting("HEKA_KILL_ROUNDS", 10);
-    let seed = setting("HEKA_SEED", 1);
-    println!("HEKA_SEED={seed} HEKA_KILL_ROUNDS={rounds}");
-    let mut random = Random(seed);
     for way in 0..2 {
         let dir = Workdir::new();
         fs::create_dir(dir.path("logs")).unwrap();
         let (way, tail) = &ways(&dir, NUMBERED, false)[way];
         configure(&dir, "create\ncompress");
-        let mut writer = Writer::start_slow(dir.path("logs/app.log"), false, Duration::from_micros(500));
-        eventually("it writes", || writer.written() > 0);
-        let rotating = Arc::new(AtomicBool::new(true));
-        let rotator = {
-            let (rotating, place) = (rotating.clone(), dir.path(""));
-            std::thread::spawn(move || {
-                let mut rotated = 0;
-                while rotating.load(Ordering::Relaxed) {
-                    let mut command = Command::new("/usr/sbin/logrotate");
-                    let ran = command.args(["-f", "-s", "state", "conf"]).current_dir(&place).output().unwrap();
-                    rotated += ran.status.success() as u32;
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                rotated
-            })
+        let writer = Writer::start_slow(dir.path("logs/app.log"), false, Duration::from_micros(500));
+        let place = dir.path("");
+        let rotate = move |_| {
+            let mut command = Command::new("/usr/sbin/logrotate");
+            let ran = command.args(["-f", "-s", "state", "conf"]).current_dir(&place).output().unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            ran.status.success()
         };
-        // How much of the output, and of the stream, each round's end found committed.
-        let mut marks = Vec::new();
-        for round in 0..rounds {
-            let mut children = start_two(&dir, tail);
-            std::thread::sleep(Duration::from_millis(50 + random.next() % 400));
-            let victim = (round % 3) as usize;
-            match victim {
-                2 => children.iter_mut().for_each(|child| child.kill().unwrap()),
-                victim => children[victim].kill().unwrap(),
-            }
-            // The other one comes to its end by itself: its pipe is closed.
-            for child in &mut children {
-                child.wait().unwrap();
-            }
-            marks.push((fs::metadata(dir.path("out")).unwrap().len() as usize, committed(&dir)));
-        }
-        rotating.store(false, Ordering::Relaxed);
-        let rotated = rotator.join().unwrap();
-        let written = writer.stop();
-        let mut children = start_two(&dir, tail);
-        let until = Instant::now() + Duration::from_secs(30);
-        while committed(&dir) < written && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let behind = || format!("seed {seed}, {way}: {} of {written} lines are committed", committed(&dir));
-        assert_eq!(committed(&dir), written, "{}", behind());
-        Command::new("kill").arg(children[0].id().to_string()).status().unwrap();
-        children.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
-
-        let out = dir.read("out");
-        let mut seen = vec![0u32; written as usize];
-        let mut repeated = 0;
-        let ends = marks.iter().map(|(len, _)| *len).chain([out.len()]);
-        let mut from = 0;
-        for (round, to) in ends.enumerate() {
-            let was_committed = if round == 0 { 0 } else { marks[round - 1].1 };
-            for number in numbers_of_frames(&out[from..to]) {
-                assert!(
-                    number >= was_committed,
-                    "seed {seed}, {way}, round {round}: line {number} came again, but {was_committed} lines were committed"
-                );
-                seen[number as usize] += 1;
-                repeated += (seen[number as usize] > 1) as u64;
-            }
-            from = to;
-        }
-        let missing: Vec<usize> = (0..seen.len()).filter(|&number| seen[number] == 0).collect();
-        let first = missing.first().copied().unwrap_or_default();
-        assert!(missing.is_empty(), "seed {seed}, {way}: {} lines are missing, the first is {first}", missing.len());
-        println!("{way}: {written} lines, {rotated} rotations, {rounds} kills, {repeated} lines came again");
+        nothing_is_lost_by_kills(&dir, way, tail, writer, rotate);
     }
+}
+
+/// The layout of Kubernetes: a link for each container, to a link of its pod, to a file that the kubelet renames and,
+/// when it has done so twice, compresses; a container that starts again has another file.
+#[test]
+fn kill_9_during_rotation_behind_links_loses_nothing() {
+    let ways = [
+        ("containers by a pattern", "heka-tail -f containers/*.log"),
+        (
+            "containers as log streams",
+            r"heka-tail -f --logstream containers --match (?P<C>\w+)\.log --differentiator C",
+        ),
+    ];
+    for (way, tail) in ways {
+        let dir = Workdir::new();
+        dir.sh("mkdir -p containers pods/web_0/app lib; ln -s ../pods/web_0/app/0.log containers/app.log; ln -s ../../../lib/0.log pods/web_0/app/0.log").ok();
+        let writer = Writer::start_slow(dir.path("containers/app.log"), true, Duration::from_micros(500));
+        let lib = dir.path("lib");
+        let (mut random, mut container, mut last) = (Random(setting("HEKA_SEED", 1) + 1), 0, None::<String>);
+        let rotate = move |number: u32| {
+            let file = format!("{container}.log");
+            let name = format!("{file}.20240101-{number:06}");
+            let renamed = fs::rename(lib.join(&file), lib.join(&name)).is_ok();
+            if random.next() % 5 == 0 {
+                container += 1;
+                let script = format!(
+                    "ln -s ../../../lib/{container}.log pods/web_0/app/ && ln -s ../pods/web_0/app/{container}.log l && mv -T l containers/app.log"
+                );
+                let ran = Command::new("sh").args(["-c", &script]).current_dir(lib.join("..")).status().unwrap();
+                assert!(ran.success());
+            }
+            std::thread::sleep(Duration::from_millis(20 + random.next() % 80));
+            if renamed && let Some(before) = last.replace(name) {
+                assert!(Command::new("gzip").arg(before).current_dir(&lib).status().unwrap().success());
+            }
+            renamed
+        };
+        nothing_is_lost_by_kills(&dir, way, tail, writer, rotate);
+    }
+}
+
+/// Kills heka-tail, heka-cat, or both while a writer writes and its files are rotated: each line comes, and none again
+/// that was committed.
+fn nothing_is_lost_by_kills(
+    dir: &Workdir,
+    way: &str,
+    tail: &str,
+    mut writer: Writer,
+    mut rotate: impl FnMut(u32) -> bool + Send + 'static,
+) {
+    let rounds = setting("HEKA_KILL_ROUNDS", 10);
+    let seed = setting("HEKA_SEED", 1);
+    println!("HEKA_SEED={seed} HEKA_KILL_ROUNDS={rounds}");
+    let mut random = Random(seed);
+    eventually("it writes", || writer.written() > 0);
+    let rotating = Arc::new(AtomicBool::new(true));
+    let rotator = {
+        let (rotating, out) = (rotating.clone(), dir.path("out"));
+        std::thread::spawn(move || {
+            let mut rotated = 0;
+            // What was rotated before the first look is nobody's.
+            eventually("it is read", || fs::metadata(&out).is_ok_and(|out| out.len() > 0));
+            while rotating.load(Ordering::Relaxed) {
+                rotated += rotate(rotated) as u32;
+            }
+            rotated
+        })
+    };
+    // How much of the output, and of the stream, each round's end found committed.
+    let mut marks = Vec::new();
+    for round in 0..rounds {
+        let mut children = start_two(dir, tail);
+        std::thread::sleep(Duration::from_millis(50 + random.next() % 400));
+        let victim = (round % 3) as usize;
+        match victim {
+            2 => children.iter_mut().for_each(|child| child.kill().unwrap()),
+            victim => children[victim].kill().unwrap(),
+        }
+        // The other one comes to its end by itself: its pipe is closed.
+        for child in &mut children {
+            child.wait().unwrap();
+        }
+        marks.push((fs::metadata(dir.path("out")).unwrap().len() as usize, committed(dir)));
+    }
+    rotating.store(false, Ordering::Relaxed);
+    let rotated = rotator.join().unwrap();
+    let written = writer.stop();
+    let mut children = start_two(dir, tail);
+    let until = Instant::now() + Duration::from_secs(30);
+    while committed(dir) < written && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let behind = || format!("seed {seed}, {way}: {} of {written} lines are committed", committed(dir));
+    assert_eq!(committed(dir), written, "{}", behind());
+    Command::new("kill").arg(children[0].id().to_string()).status().unwrap();
+    children.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
+
+    let out = dir.read("out");
+    let mut seen = vec![0u32; written as usize];
+    let mut repeated = 0;
+    let ends = marks.iter().map(|(len, _)| *len).chain([out.len()]);
+    let mut from = 0;
+    for (round, to) in ends.enumerate() {
+        let was_committed = if round == 0 { 0 } else { marks[round - 1].1 };
+        for number in numbers_of_frames(&out[from..to]) {
+            assert!(
+                number >= was_committed,
+                "seed {seed}, {way}, round {round}: line {number} came again, but {was_committed} lines were committed"
+            );
+            seen[number as usize] += 1;
+            repeated += (seen[number as usize] > 1) as u64;
+        }
+        from = to;
+    }
+    let missing: Vec<usize> = (0..seen.len()).filter(|&number| seen[number] == 0).collect();
+    let first = missing.first().copied().unwrap_or_default();
+    assert!(missing.is_empty(), "seed {seed}, {way}: {} lines are missing, the first is {first}", missing.len());
+    println!("{way}: {written} lines, {rotated} rotations, {rounds} kills, {repeated} lines came again");
 }
 
 #[test]

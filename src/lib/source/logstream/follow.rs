@@ -5,9 +5,11 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use super::content::Identity;
 use super::cutter::Counted;
 use super::journal::Journal;
 use super::position::Position;
+use super::selection::unrotated;
 use super::series::{Look, Moving, Read, SOON, STDIN, Series, Shape, Truncated};
 use super::splitter::Tail;
 use super::tree::{Entry, Tree};
@@ -196,43 +199,17 @@ impl Follower {
                 names.push(file.clone());
             }
         }
-        let first = self.series.len();
+        let mut series: Vec<Series> = Vec::with_capacity(names.len());
+        let mut known = HashSet::new();
         for path in names {
             let new = Series::named(&path, shape);
-            match self.series[first..].iter().any(|series| series.cursor_name() == new.cursor_name()) {
-                true => report(&format!("{}: named twice; it is read once", path.display())),
-                false => self.series.push(new),
+            match known.insert(new.cursor_name().to_string()) {
+                true => series.push(new),
+                false => report(&format!("{}: named twice; it is read once", path.display())),
             }
             self.paths.insert(path);
         }
-        self.join_rotated(first);
-    }
-
-    /// Files of one rotation are one stream, the oldest first, if they are all of it from some file on.
-    fn join_rotated(&mut self, first: usize) {
-        let mut joined = HashSet::new();
-        for place in first..self.series.len() {
-            let made: Vec<usize> = (first..self.series.len())
-                .filter(|&other| self.series[place].makes(&self.series[other].path))
-                .collect();
-            if made.is_empty() {
-                continue;
-            }
-            let paths: Vec<PathBuf> = made.iter().map(|&other| self.series[other].path.clone()).collect();
-            let series = &mut self.series[place];
-            let files = series.listing().files;
-            let asked = |file: &Entry| file.path == series.path || paths.contains(&file.path);
-            let oldest = files.iter().position(asked).unwrap_or(files.len());
-            if files[oldest..].iter().all(asked) {
-                series.rotated = paths;
-                joined.extend(made);
-            }
-        }
-        let mut place = 0;
-        self.series.retain(|_| {
-            place += 1;
-            !joined.contains(&(place - 1))
-        });
+        self.series.extend(join_rotated(series));
     }
 
     fn add_tree(&mut self, mut tree: Tree, shape: &Rc<Shape>) -> Result<(), Failure> {
@@ -483,12 +460,13 @@ impl Follower {
         if open >= most {
             let mut idle: Vec<usize> = (0..self.series.len()).filter(|&at| self.series[at].open_files() > 0).collect();
             idle.sort_by_key(|&at| self.series[at].read_at);
-            for at in idle {
+            // Those that are read to their ends first: of others, what is renamed out of sight would be lost.
+            for (at_end, at) in [true, false].into_iter().flat_map(|at_end| idle.iter().map(move |at| (at_end, *at))) {
                 if open <= most / 2 {
                     break;
                 }
                 open -= self.series[at].open_files();
-                self.series[at].park();
+                self.series[at].park(at_end);
                 open += self.series[at].open_files();
             }
         }
@@ -599,7 +577,8 @@ impl Follower {
 
     /// The end of the file at hand, of what there is or of all there will be.
     fn at_end(&mut self, place: usize, out: &mut Output) -> Result<bool, Failure> {
-        if self.series[place].is_parked() {
+        let parked = self.series[place].is_parked();
+        if parked {
             self.make_room();
         }
         let series = &mut self.series[place];
@@ -616,6 +595,8 @@ impl Follower {
                 self.counted += counted;
                 Ok(true)
             }
+            // Open again: what is new in it is read before others are opened.
+            Look::Stay(_) if parked && !series.is_parked() && series.at_hand().is_some() => self.advance(place, out),
             Look::Stay(wake_at) => {
                 let due = series.flush_at().filter(|_| self.options.follow);
                 let now = Instant::now();
@@ -772,6 +753,40 @@ impl Follower {
         }
         Ok(changed != Changed::Stop)
     }
+}
+
+/// Files of one rotation are one stream, the oldest first, if they are all of it from some file on.
+fn join_rotated(mut series: Vec<Series>) -> Vec<Series> {
+    let places: HashMap<PathBuf, usize> =
+        series.iter().enumerate().map(|(place, series)| (series.path.clone(), place)).collect();
+    let mut made: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (place, file) in series.iter().enumerate() {
+        let Some(name) = file.path.file_name() else { continue };
+        let of = unrotated(name.as_bytes()).into_iter().find_map(|name| {
+            let path = file.path.with_file_name(OsStr::from_bytes(name));
+            places.get(&path).copied().filter(|of| *of != place && series[*of].makes(&file.path))
+        });
+        if let Some(of) = of {
+            made.entry(of).or_default().push(place);
+        }
+    }
+    let mut joined = HashSet::new();
+    for (of, made) in made {
+        let paths: Vec<PathBuf> = made.iter().map(|&place| series[place].path.clone()).collect();
+        let files = series[of].listing().files;
+        let asked = |file: &Entry| file.path == series[of].path || paths.contains(&file.path);
+        let oldest = files.iter().position(asked).unwrap_or(files.len());
+        if files[oldest..].iter().all(asked) {
+            series[of].rotated = paths;
+            joined.extend(made);
+        }
+    }
+    let mut place = 0;
+    series.retain(|_| {
+        place += 1;
+        !joined.contains(&(place - 1))
+    });
+    series
 }
 
 /// Whether the operand is standard input.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::content::Identity;
-use super::selection::{Member, rotated, uncompressed_name};
+use super::selection::{Member, rotated, unrotated};
 use super::tree::{Directory, Entry, changed_at, entry_of, read_directory};
 
 /// As many links, one to the other, does the kernel follow (path_resolution(7)).
@@ -192,13 +192,8 @@ impl Place {
         let (shape, mut names) = (shape_of(&self.name), Vec::new());
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let plain = uncompressed_name(name.as_bytes()).unwrap_or(name.as_bytes());
-            // What rotation put behind the name begins at one of these.
-            let ends =
-                plain.iter().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b'-' | b'_')).map(|(at, _)| at);
-            for end in ends.chain([plain.len()]) {
-                let base = OsStr::from_bytes(&plain[..end]);
-                if shape_of(base) == shape && belongs(&name, base) && wanted(&numbers_of(base)) {
+            for base in unrotated(name.as_bytes()).into_iter().map(OsStr::from_bytes) {
+                if shape_of(base) == shape && wanted(&numbers_of(base)) {
                     names.push(base.to_os_string());
                 }
             }
@@ -228,8 +223,7 @@ fn chain(link: &Path) -> Vec<Place> {
 
 /// Whether a file has a name, or one that rotation made of it.
 fn belongs(file: &OsStr, name: &OsStr) -> bool {
-    let plain = uncompressed_name(file.as_bytes()).unwrap_or(file.as_bytes());
-    file == name || plain == name.as_bytes() || rotated(file.as_bytes(), name.as_bytes()).is_some()
+    file == name || unrotated(file.as_bytes()).contains(&name.as_bytes())
 }
 
 /// The order among files that were last changed in the same moment: by the numbers in the name, then what rotation made

@@ -200,6 +200,14 @@ pub fn rotated(file: &[u8], name: &[u8]) -> Option<i64> {
     Some(if digits.len() <= 5 { -number } else { number })
 }
 
+/// The names of which rotation may have made this one, itself among them.
+pub fn unrotated(file: &[u8]) -> Vec<&[u8]> {
+    let plain = uncompressed_name(file).unwrap_or(file);
+    let ends = plain.iter().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b'-' | b'_')).map(|(at, _)| at);
+    let names = ends.map(|end| &plain[..end]).filter(|name| rotated(file, name).is_some());
+    names.chain([plain]).collect()
+}
+
 /// The name without the ending that a compressor adds; `None` when there is none.
 pub fn uncompressed_name(name: &[u8]) -> Option<&[u8]> {
     [&b".gz"[..], b".zst", b".bz2", b".xz"].iter().find_map(|ending| name.strip_suffix(*ending))
@@ -313,6 +321,8 @@ mod tests {
         older_first("x.log", &["x.log.10.gz", "x.log.2", "x.log.1"]);
         older_first("x.log", &["x.log-20140209.gz", "x.log-2014-02-10.xz", "x-20140211.log"]);
         older_first("current", &["@4000000052f88ea61d2a5b0c.s", "@4000000052f88ea62d2a5b0c.u"]);
+        assert_eq!(unrotated(b"x.log.20240101-10.gz"), [&b"x.log"[..], b"x.log.20240101", b"x.log.20240101-10"]);
+        assert_eq!(unrotated(b"x.log"), [b"x.log"]);
         for other in ["x.log", "x.log.bak", "x.log.", "y.log.1", "x.logs", "x.log.1.tmp"] {
             assert_eq!(rotated(other.as_bytes(), b"x.log"), None, "{other}");
         }

@@ -317,7 +317,7 @@ impl Series {
             match self.resume(position) {
                 // The first look tries again, and says it.
                 Err(_) if self.shape.follow => {}
-                Err((file, error)) => return Err(io::Error::new(error.kind(), self.explain(&file.path, &error))),
+                Err(found) => return Err(io::Error::new(found.1.kind(), self.explain(&found.0.path, &found.1))),
                 Ok(()) => {}
             }
             // A file that was asked for by its name and is nowhere.
@@ -455,7 +455,7 @@ impl Series {
     ///
     /// # Errors
     /// When it isn't found, and one that can't be opened may be it.
-    fn resume(&mut self, position: Position) -> Result<(), (Entry, io::Error)> {
+    fn resume(&mut self, position: Position) -> Result<(), Box<(Entry, io::Error)>> {
         // Its name still is the file's: then there is no need to look for it.
         if let Some(path) = self.named.clone()
             && fs::metadata(&path).is_ok_and(|metadata| metadata.ino() == position.inode)
@@ -490,7 +490,7 @@ impl Series {
             return Ok(());
         }
         if let Some(unreadable) = unreadable {
-            return Err(unreadable);
+            return Err(Box::new(unreadable));
         }
         // It may be what a link led to before.
         if self.tree.as_ref().is_some_and(|tree| tree.borrow_mut().widen(&self.key)) {
@@ -691,7 +691,8 @@ impl Series {
     pub fn look(&mut self) -> Look {
         if let Some(position) = self.unresolved {
             self.look_anew();
-            if let Err((file, error)) = self.resume(position) {
+            if let Err(found) = self.resume(position) {
+                let (file, error) = *found;
                 return Look::Unreadable(file, error);
             }
             let soon = if self.unresolved.is_some() { SOON } else { Duration::ZERO };
@@ -1067,10 +1068,11 @@ impl Series {
         self.parked
     }
 
-    /// Closes what is open and has nothing to read: the file at hand is opened again when there is more in it.
-    pub fn park(&mut self) {
+    /// Closes what is open: the file at hand is opened again when there is more in it. `at_end`: only if there is
+    /// nothing to read now.
+    pub fn park(&mut self, at_end: bool) {
         let at = self.cutter.read_offset();
-        let at_end = |content: &Content| content.file().metadata().is_ok_and(|metadata| metadata.len() == at);
+        let at_end = |content: &Content| !at_end || content.file().metadata().is_ok_and(|found| found.len() == at);
         if self.tree.is_some()
             && !self.damaged
             && self.content.as_ref().is_some_and(|content| !content.is_compressed() && at_end(content))
@@ -1084,7 +1086,12 @@ impl Series {
     fn unpark(&mut self) -> Option<Look> {
         let position = self.position();
         let same = fs::metadata(&self.path).ok().filter(|metadata| Identity::of(metadata) == self.identity);
+        let is_newest = match &self.named {
+            Some(path) => *path == self.path,
+            None => self.listing().files.last().is_some_and(|file| file.identity == self.identity),
+        };
         if let Some(metadata) = &same
+            && is_newest
             && metadata.len() == position.offset
             && self.before == Before::Changed(modified(metadata))
         {
