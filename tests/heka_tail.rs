@@ -344,3 +344,55 @@ fn files_of_the_kernel_are_read_once() {
         dir.sh("timeout -s KILL 10 heka-tail /proc/loadavg | heka-decode --lua linux_loadavg --strict | heka-cat");
     assert!(decoded.text().contains("1MinAvg"), "{}", decoded.stderr);
 }
+
+#[test]
+fn a_last_line_without_its_end_waits_for_the_next_run() {
+    let dir = Workdir::new();
+    let run = |options: &str| {
+        let ran = dir.sh(&format!("heka-tail --checkpoint ck {options} app.log"));
+        (payloads(&ran.stdout), ran.stderr)
+    };
+    dir.write("app.log", "foo\nbar");
+    let (found, said) = run("");
+    assert_eq!(found, ["foo"]);
+    assert!(said.contains("app.log: the last line has no end yet: its 3 bytes wait for the next run"), "{said}");
+    assert!(run("").0.is_empty());
+    dir.append("app.log", "baz\nqux\nend");
+    assert_eq!(run("").0, ["barbaz", "qux"]);
+    assert_eq!(run("--final-line emit"), (vec!["end".to_string()], String::new()));
+    // Framed messages likewise.
+    dir.sh("heka-tail app.log > whole.hpb; head -c -20 whole.hpb > app.hpb").ok();
+    let frames =
+        |options: &str| dir.sh(&format!("heka-tail {options} --splitter heka --checkpoint f app.hpb | heka-cat -c"));
+    let ran = frames("");
+    assert!(ran.stdout == b"3\n" && ran.stderr.contains("wait for the next run"), "{ran:?}");
+    dir.sh("cat whole.hpb > app.hpb").ok();
+    assert_eq!(frames("").ok().text(), "1\n");
+    // Stack traces: the last one is whole, as far as can be known.
+    dir.write("trace.log", "a\n b\nc\n d\n");
+    let group = r"heka-tail --checkpoint g --splitter group --grouping '^\s' trace.log";
+    assert_eq!(payloads(&dir.sh(group).ok().stdout), ["a\n b", "c\n d"]);
+    // Nothing is written behind what was rotated, or is compressed.
+    dir.sh("mv app.log app.log.1; echo new > app.log; gzip -c app.log.1 > old.gz").ok();
+    assert!(payloads(&dir.sh("heka-tail --checkpoint other app.log.1").ok().stdout).ends_with(&["end".to_string()]));
+    assert!(payloads(&dir.sh("heka-tail --checkpoint other old.gz").ok().stdout).ends_with(&["end".to_string()]));
+    // Without a checkpoint there is no next run.
+    assert_eq!(payloads(&dir.sh("printf 'a\\nb' > b.log; heka-tail b.log").ok().stdout), ["a", "b"]);
+    assert_eq!(payloads(&dir.sh("heka-tail --final-line wait b.log 2>/dev/null").ok().stdout), ["a"]);
+}
+
+#[test]
+fn a_compressed_file_that_is_being_copied_is_read_on_by_the_next_run() {
+    let dir = Workdir::new();
+    for (program, ending) in [("gzip", "gz"), ("bzip2", "bz2"), ("xz", "xz")] {
+        let name = format!("all.{ending}");
+        dir.sh(&format!("seq 300000 | {program} -c > whole; head -c $(($(stat -c %s whole) * 3 / 4)) whole > {name}"))
+            .ok();
+        let run = || dir.sh(&format!("heka-tail --checkpoint ck {name} | heka-cat --format payload"));
+        let first = run();
+        first.fails(3, "ends in the middle of compressed data; the next run goes on there");
+        dir.sh(&format!("cat whole > {name}")).ok();
+        let all: String = (1..=300_000).map(|number| format!("{number}\n")).collect();
+        assert!([first.text(), run().ok().text()].concat() == all, "{program}");
+    }
+}

@@ -111,6 +111,11 @@ struct Args {
     #[arg(long, value_name = "WHO", default_value = "source", requires = "checkpoint")]
     commit: Who,
 
+    /// Without -f, a last line that has no end yet: it waits for the next run, or comes as it is [default: wait with
+    /// --checkpoint, else emit; what is compressed or was rotated can't grow any more, and comes]
+    #[arg(long, value_name = "WHAT")]
+    final_line: Option<FinalLine>,
+
     /// How a file is cut into records [default: token]
     #[arg(long, value_name = "KIND")]
     splitter: Option<Kind>,
@@ -185,6 +190,12 @@ enum From {
 enum Who {
     Source,
     Sink,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FinalLine {
+    Wait,
+    Emit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -298,6 +309,10 @@ fn shape(args: &Args, section: Option<&LogstreamSection>) -> Result<Shape, Failu
         template: template(args, section.and_then(|section| section.hostname.clone())),
         from_end,
         follow: args.follow,
+        final_line_waits: match args.final_line {
+            Some(what) => what == FinalLine::Wait,
+            None => !args.checkpoint.is_empty(),
+        },
         rotate_wait: args.rotate_wait,
         flush_timeout: args.flush_timeout,
     })

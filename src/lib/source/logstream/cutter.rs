@@ -147,6 +147,14 @@ impl Cutter {
         }
     }
 
+    /// How many bytes that is.
+    pub fn pending_len(&self) -> usize {
+        match self {
+            Cutter::Records(records) => records.pending().len(),
+            Cutter::Frames { deframer, .. } => deframer.buffered(),
+        }
+    }
+
     /// Writes a frame for each record. `sent` becomes the offset after the last one.
     pub fn cut(
         &mut self,

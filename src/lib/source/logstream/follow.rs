@@ -566,6 +566,14 @@ impl Follower {
             }
             return Ok(false);
         }
+        // The next run reads the rest of it, and what follows.
+        if series.is_arriving(error) {
+            self.counted += series.cut(Tail::Idle, out)?;
+            series.ended = true;
+            self.failed = true;
+            report(&format!("{message}; the next run goes on there"));
+            return Ok(true);
+        }
         // What could be read of a damaged file is kept; the rest of it can't be.
         let counted = series.cut(Tail::End, out)?;
         series.give_up_file();
@@ -590,9 +598,19 @@ impl Follower {
         }
         match series.look() {
             Look::Stay(None) if !self.options.follow => {
-                let counted = series.cut(Tail::End, out)?;
+                let waiting = series.unfinished_record();
+                let tail = if waiting > 0 { Tail::Idle } else { Tail::End };
+                let counted = series.cut(tail, out)?;
                 series.ended = true;
                 self.counted += counted;
+                if waiting > 0 {
+                    report_once("last lines that wait for their ends", || {
+                        let place = series.path.display();
+                        format!(
+                            "{place}: the last line has no end yet: its {waiting} bytes wait for the next run (see --final-line)"
+                        )
+                    });
+                }
                 Ok(true)
             }
             // Open again: what is new in it is read before others are opened.

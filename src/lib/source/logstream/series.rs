@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
@@ -19,7 +20,7 @@ use super::content::{Content, Identity, is_made_up, modified, read_at};
 use super::cutter::{Counted, Cutter, Cutting, Stamp};
 use super::journal::Journal;
 use super::position::{HEAD, Position, TAIL, fingerprint, hash_tail};
-use super::selection::rotated;
+use super::selection::{rotated, unrotated};
 use super::splitter::Tail;
 use super::tree::{Entry, Listing, TICK, Tree};
 use crate::message::{now_ns, wire::put_varint};
@@ -35,6 +36,8 @@ pub struct Shape {
     pub from_end: bool,
     /// Go on at the end.
     pub follow: bool,
+    /// Without following: a last record that has no end, in a file that may grow, is left for the next run.
+    pub final_line_waits: bool,
     /// How long a file must have been quiet before the next one's turn comes.
     pub rotate_wait: Duration,
     /// After so long without more, a record that waits for the next one's beginning goes out.
@@ -687,6 +690,33 @@ impl Series {
         self.read_at.filter(|_| waits).map(|at| at + self.shape.flush_timeout)
     }
 
+    /// Bytes at the end of the stream that are no whole record, and that more may be written behind.
+    pub fn unfinished_record(&self) -> usize {
+        let unfinished = match (&self.shape.cutting, self.cutter.pending_len()) {
+            (_, 0) => return 0,
+            (Cutting::Frames { .. }, len) => len,
+            // Whole lines that wait for the next record's beginning are a record without it.
+            (Cutting::Records { splitter, .. }, _)
+                if splitter.waits_for_the_next() && self.cutter.pending().ends_with(b"\n") =>
+            {
+                return 0;
+            }
+            (Cutting::Records { .. }, len) => len,
+        };
+        let is_plain = self.content.as_ref().is_some_and(|content| !content.is_compressed());
+        let may_grow = is_plain && !self.is_copy && !self.damaged && !is_rotated(&self.path);
+        if self.shape.final_line_waits && may_grow { unfinished } else { 0 }
+    }
+
+    /// Whether a compressed file ends in the middle because it is being written, or copied, just now.
+    pub fn is_arriving(&self, error: &io::Error) -> bool {
+        let metadata = self.content.as_ref().and_then(|content| content.file().metadata().ok());
+        let age = metadata.and_then(|metadata| metadata.modified().ok()).and_then(|time| time.elapsed().ok());
+        self.shape.final_line_waits
+            && error.kind() == io::ErrorKind::UnexpectedEof
+            && age.is_some_and(|age| age < UNFINISHED_FOR)
+    }
+
     /// At the end of the file at hand: what comes after it?
     pub fn look(&mut self) -> Look {
         if let Some(position) = self.unresolved {
@@ -1186,6 +1216,13 @@ fn keep_anchors(anchors: &mut Vec<(u64, u64)>, before: (u64, u64), at: u64, byte
     for end in (EVERY..bytes.len()).step_by(EVERY) {
         anchors.push((at + end as u64, hash_tail(&bytes[end - TAIL..end])));
     }
+}
+
+/// Whether rotation made a file of another one that is there, too.
+fn is_rotated(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let names = unrotated(name.as_bytes()).into_iter().filter(|of| *of != name.as_bytes());
+    names.map(|of| path.with_file_name(OsStr::from_bytes(of))).any(|path| path.exists())
 }
 
 /// Whether the content is the trouble, not the way to it.
