@@ -396,3 +396,54 @@ fn a_compressed_file_that_is_being_copied_is_read_on_by_the_next_run() {
         assert!([first.text(), run().ok().text()].concat() == all, "{program}");
     }
 }
+
+#[test]
+fn payloads_are_text_whatever_files_are_written_in() {
+    let dir = Workdir::new();
+    let read = |options: &str| payloads(&dir.sh(&format!("heka-tail {options}")).ok().stdout);
+    dir.write("bom.jsonl", b"\xef\xbb\xbf{\"a\":1}\r\n{\"a\":2}\n");
+    assert_eq!(read("bom.jsonl"), ["{\"a\":1}", "{\"a\":2}"]);
+    assert_eq!(read("--keep-delimiter bom.jsonl"), ["\u{feff}{\"a\":1}\r\n", "{\"a\":2}\n"]);
+    let json = "heka-tail bom.jsonl | heka-decode --lua json --config payload_keep=true | heka-cat -c";
+    assert_eq!(dir.sh(json).ok().text(), "2\n");
+    // UTF-16, over a restart in the middle of it, and followed.
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    dir.write("wide.log", [b"\xff\xfe".to_vec(), wide("hello w\u{f6}rld\r\nsec")].concat());
+    let mut pipe = dir.start("heka-tail -f --checkpoint ck wide.log | heka-cat --format payload > out");
+    let lines = || String::from_utf8(dir.read("out")).unwrap().lines().map(str::to_string).collect::<Vec<_>>();
+    eventually("the first line", || lines() == ["hello w\u{f6}rld"]);
+    dir.append("wide.log", &wide("ond \u{1f600}\r\nthi")[..21]);
+    eventually("the second", || lines().len() == 2);
+    pipe.signal("-TERM");
+    pipe.wait(Duration::from_secs(20));
+    dir.append("wide.log", [&wide("ond \u{1f600}\r\nthi")[21..], &wide("rd\r\n")].concat());
+    assert_eq!(read("--checkpoint ck wide.log"), ["third"]);
+    assert_eq!(lines(), ["hello w\u{f6}rld", "second \u{1f600}"]);
+    dir.write("latin.log", b"gr\xfc\xdfe\n");
+    assert_eq!(read("--encoding latin1 latin.log"), ["gr\u{fc}\u{df}e"]);
+    dir.sh("heka-tail --encoding nothing latin.log").fails(2, "--encoding: \"nothing\" is no encoding that is known");
+    // A writer that doesn't append goes on where it was, after the file was truncated: with a large hole and a small one.
+    for size in ["9000000", "3000"] {
+        dir.sh(&format!("rm -f hole; truncate -s {size} hole; printf 'line after\\nanother\\n' >> hole")).ok();
+        let ran = dir.sh("heka-tail --checkpoint h hole");
+        assert_eq!(payloads(&ran.stdout), ["line after", "another"]);
+        ran.fails(0, &format!("hole: {size} NULs at its beginning are left out"));
+        dir.append("hole", "more\n");
+        assert_eq!(read("--checkpoint h hole"), ["more"]);
+        dir.sh("rm h").ok();
+    }
+}
+
+#[test]
+fn a_hole_that_a_truncation_leaves_hides_nothing_while_following() {
+    let dir = Workdir::new();
+    // The shell keeps its place in the file.
+    dir.sh("seq 2000 > app.log").ok();
+    let pipe = dir.start("heka-tail -f app.log | heka-cat --format payload > out");
+    let count = || dir.read("out").iter().filter(|&&byte| byte == b'\n').count();
+    eventually("what is there", || count() == 2000);
+    dir.sh("exec 3<>app.log; cat <&3 >/dev/null; cp app.log app.log.1; truncate -s 0 app.log; sleep .2; echo after >&3; sleep .2; echo again >&3").ok();
+    eventually("what comes then", || count() == 2002);
+    assert!(dir.read("out").ends_with(b"\nafter\nagain\n"));
+    drop(pipe);
+}

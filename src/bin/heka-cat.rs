@@ -13,7 +13,7 @@ use heka::pipeline::{
     self, Checkpoint, Exit, Failure, Flow, InputArgs, Output, RunOptions, Stage, Stats, StatsArgs, report_once,
 };
 use heka::sandbox::{Encoded, Encoder, Kind, LastingScriptArgs, Section, Terminated, prepare_process};
-use heka::source::logstream::{Cut, Records, Splitter, Tail};
+use heka::source::logstream::{Cut, Records, Splitter, Tail, Text};
 use heka::stream::Frame;
 
 const EXAMPLES: &str = "\
@@ -280,16 +280,14 @@ fn from_json(args: &Args) -> Result<Exit, Failure> {
         };
         // A line of JSON is longer than its message: base64 adds a third, `raw` says it once more.
         let splitter = Splitter::token(b"\n", 1, false).map_err(Failure::usage)?;
-        let mut records = Records::new(splitter, args.input.max_message_size.saturating_mul(8), false);
+        let mut records = Records::new(splitter, args.input.max_message_size.saturating_mul(8), false)
+            .with_text(Text { tidy: true, encoding: None });
         let mut line = 0u64;
         let mut tail = Tail::More;
         while tail == Tail::More {
             let mut reader = operand.reader(&mut out)?;
-            if records
-                .fill(&mut reader)
-                .map_err(|error| Failure::failed(format!("{}: {error}", operand.name())))?
-                .is_empty()
-            {
+            let read = records.fill(&mut reader);
+            if read.map_err(|error| Failure::failed(format!("{}: {error}", operand.name())))? == 0 {
                 tail = Tail::End;
             }
             loop {

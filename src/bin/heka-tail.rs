@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use encoding_rs::Encoding;
 use heka::pipeline::{self, Checkpoint, Exit, Failure, Output, StatsArgs, parse_duration, parse_size};
 use heka::source::Template;
 use heka::source::logstream::{
     Commit, Cutting, FollowOptions, Follower, Input, LogstreamSection, Origin, RESCAN, Selection, SelectionOptions,
-    Selector, Shape, Splitter, SplitterKind, SplitterSection, Tree, is_stdin, load_translation, unescape,
+    Selector, Shape, Splitter, SplitterKind, SplitterSection, Text, Tree, is_stdin, load_translation, unescape,
 };
 use heka::stream::DEFAULT_READ_MESSAGE;
 
@@ -144,9 +145,15 @@ struct Args {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     flush_timeout: Duration,
 
-    /// Leave the delimiter in the payload, as Heka does
+    /// Leave the delimiter in the payload, as Heka does, and bytes as they are: else a \r before \n is part of it, and a byte
+    /// order mark and NULs at the beginning of a file are left out
     #[arg(long)]
     keep_delimiter: bool,
+
+    /// What files are written in that don't say it: utf-16le, windows-1252 … Payloads are UTF-8 [default: as it is; UTF-16 is
+    /// known by its byte order mark]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
 
     /// Drop, and report, records that are longer (K, M and G are powers of 1024)
     #[arg(long, value_name = "BYTES", default_value = "63K", value_parser = parse_size)]
@@ -334,7 +341,13 @@ fn cutting(args: &Args) -> Result<Cutting, Failure> {
         Kind::Null => Splitter::Null,
         Kind::Heka => return Ok(Cutting::Frames { max_message: DEFAULT_READ_MESSAGE }),
     };
-    Ok(Cutting::Records { splitter, max: args.max_record.max(1), keep_truncated: args.keep_truncated })
+    let text = Text { tidy: !args.keep_delimiter, encoding: encoding(args)? };
+    Ok(Cutting::Records { splitter, max: args.max_record.max(1), keep_truncated: args.keep_truncated, text })
+}
+
+fn encoding(args: &Args) -> Result<Option<&'static Encoding>, Failure> {
+    let labelled = args.encoding.as_deref().map(Text::labelled).transpose();
+    labelled.map_err(|message| Failure::usage(format!("--encoding: {message}")))
 }
 
 fn section_cutting(args: &Args, name: &str, splitter: &SplitterSection) -> Result<Cutting, Failure> {
@@ -350,7 +363,8 @@ fn section_cutting(args: &Args, name: &str, splitter: &SplitterSection) -> Resul
     };
     let made = made.map_err(|message| Failure::usage(format!("[{name}] splitter: {message}")))?;
     let keep_truncated = splitter.keep_truncated || args.keep_truncated;
-    Ok(Cutting::Records { splitter: made, max: args.max_record.max(1), keep_truncated })
+    let text = Text { tidy: false, encoding: encoding(args)? };
+    Ok(Cutting::Records { splitter: made, max: args.max_record.max(1), keep_truncated, text })
 }
 
 fn template(args: &Args, hostname: Option<String>) -> Template {

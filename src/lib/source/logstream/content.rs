@@ -213,6 +213,13 @@ impl Content {
         Ok(count)
     }
 
+    /// Goes to the end of a hole at the beginning of uncompressed content, and answers its length, if there is one.
+    pub fn skip_hole(&mut self) -> Option<u64> {
+        let is_plain = self.decoder.is_none() && !self.piped;
+        let data = is_plain.then(|| rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(0)).ok())?;
+        data.filter(|len| *len > 0)
+    }
+
     /// Goes to an offset of uncompressed content.
     pub fn seek_to(&mut self, offset: u64) -> io::Result<()> {
         (&*self.file).seek(SeekFrom::Start(offset)).map(drop)

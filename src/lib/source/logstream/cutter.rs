@@ -4,6 +4,7 @@ use std::io;
 
 use super::content::Content;
 use super::splitter::{Cut, Records, Splitter, Tail};
+use super::text::Text;
 use crate::message::now_ns;
 use crate::message::wire::put_varint;
 use crate::pipeline::{Failure, Output, report_gap, report_once};
@@ -17,6 +18,7 @@ pub enum Cutting {
         splitter: Splitter,
         max: usize,
         keep_truncated: bool,
+        text: Text,
     },
     /// Framed Heka messages, which go out as they are, with our cursor in their header.
     Frames {
@@ -72,8 +74,8 @@ pub enum Cutter {
 impl Cutter {
     pub fn new(cutting: &Cutting) -> Cutter {
         match cutting {
-            Cutting::Records { splitter, max, keep_truncated } => {
-                Cutter::Records(Box::new(Records::new(splitter.clone(), *max, *keep_truncated)))
+            Cutting::Records { splitter, max, keep_truncated, text } => {
+                Cutter::Records(Box::new(Records::new(splitter.clone(), *max, *keep_truncated).with_text(*text)))
             }
             Cutting::Frames { max_message } => {
                 Cutter::Frames { deframer: Box::new(Deframer::new(*max_message)), offset: 0 }
@@ -81,10 +83,11 @@ impl Cutter {
         }
     }
 
-    /// Begins content at an offset; what was left of other content is forgotten.
-    pub fn restart(&mut self, at: u64) {
+    /// Begins content at an offset; what was left of other content is forgotten. `head`: what it begins with, as far as that
+    /// is known.
+    pub fn restart(&mut self, at: u64, head: &[u8]) {
         match self {
-            Cutter::Records(records) => records.restart(at),
+            Cutter::Records(records) => records.restart(at, head),
             Cutter::Frames { deframer, offset } => {
                 deframer.restart();
                 *offset = at;
@@ -111,12 +114,12 @@ impl Cutter {
         match self {
             Cutter::Records(records) => {
                 records.borrow_block(block);
-                let bytes = records.fill(content)?;
+                let bytes = records.read(content)?;
                 let count = bytes.len();
                 if !seen(content, bytes) {
-                    records.unread(count);
                     return Ok(None);
                 }
+                records.accept();
                 Ok(Some(count))
             }
             Cutter::Frames { deframer, offset } => {
@@ -130,6 +133,18 @@ impl Cutter {
                 Ok(Some(count))
             }
         }
+    }
+
+    /// Begins content after a hole in the file.
+    pub fn begin_after_hole(&mut self, len: u64) {
+        if let Cutter::Records(records) = self {
+            records.begin_after_hole(len);
+        }
+    }
+
+    /// Whether holes at the beginning of files are left out.
+    pub fn skips_holes(&self) -> bool {
+        matches!(self, Cutter::Records(records) if records.is_tidy())
     }
 
     /// Gives the block back that others read into too.
@@ -184,9 +199,19 @@ impl Cutter {
                             *sent = Some(end);
                             counted.dropped += 1;
                         }
-                        Cut::Incomplete => return Ok(counted),
+                        Cut::Incomplete => break,
                     }
                 }
+                if let Some(nuls) = records.take_nuls() {
+                    report_once("files that begin with NULs", || {
+                        format!(
+                            "{}: {nuls} NULs at its beginning are left out: a writer went on at its old place after the file was \
+                             truncated (it should open it for appending)",
+                            stamp.place
+                        )
+                    });
+                }
+                Ok(counted)
             }
             Cutter::Frames { deframer, .. } => {
                 if tail == Tail::End {

@@ -38,6 +38,7 @@ mod section;
 mod selection;
 mod series;
 mod splitter;
+mod text;
 mod tree;
 
 pub use content::Content;
@@ -48,4 +49,5 @@ pub use section::{LogstreamSection, SplitterKind, SplitterSection, load_translat
 pub use selection::{Selection, SelectionOptions};
 pub use series::Shape;
 pub use splitter::{Cut, Records, Splitter, Tail, unescape};
+pub use text::Text;
 pub use tree::{RESCAN, Selector, Tree};

@@ -392,7 +392,7 @@ impl Series {
         self.adopt(content, path, base)?;
         self.head_hash = fingerprint(&head);
         self.head = head;
-        self.cutter.restart(offset);
+        self.cutter.restart(offset, &self.head);
         self.sent = Some(offset);
         self.encode_rest();
         Ok(())
@@ -408,7 +408,7 @@ impl Series {
         self.tail.clear();
         self.anchor = (0, hash_tail(b""));
         self.anchors.clear();
-        self.cutter.restart(0);
+        self.cutter.restart(0, b"");
         self.sent = None;
         self.encode_rest();
         Ok(())
@@ -449,7 +449,7 @@ impl Series {
         let left = left.filter(|_| !self.is_copy && !self.damaged);
         self.left = left.map(|content| {
             let mut cutter = Cutter::new(&self.shape.cutting);
-            cutter.restart(self.cutter.read_offset());
+            cutter.restart(self.cutter.read_offset(), &self.head);
             Left { content, cutter, since: Instant::now() }
         });
     }
@@ -620,6 +620,12 @@ impl Series {
             }
             let count = self.cutter.read(content, block, |_, _| true)?;
             return Ok(Read::Bytes(count.unwrap_or(0)));
+        }
+        if self.cutter.read_offset() == 0
+            && self.cutter.skips_holes()
+            && let Some(len) = content.skip_hole()
+        {
+            self.cutter.begin_after_hole(len);
         }
         let at = self.cutter.read_offset();
         let (head, tail, scratch, anchors) = (&mut self.head, &mut self.tail, &mut self.scratch, &mut self.anchors);
@@ -1046,7 +1052,7 @@ impl Series {
     /// Leaves the file at hand to another stream, which reads it.
     pub fn release(&mut self) {
         self.base += self.cutter.read_offset();
-        self.cutter.restart(0);
+        self.cutter.restart(0, b"");
         (self.content, self.parked) = (None, false);
     }
 

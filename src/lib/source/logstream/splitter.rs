@@ -4,9 +4,11 @@
 
 use std::io::Read;
 
+use encoding_rs::Encoding;
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
+use super::text::{Text, Wide, is_wide, units};
 use crate::matcher::re2;
 
 const BLOCK: usize = 256 * 1024;
@@ -115,6 +117,18 @@ pub enum Cut<'a> {
 /// Bytes on their way to being records.
 pub struct Records {
     splitter: Splitter,
+    text: Text,
+    /// Of UTF-16: `buf` has what it says in UTF-8.
+    wide: Option<Wide>,
+    /// Of payloads, where it isn't UTF-8.
+    encoding: Option<&'static Encoding>,
+    encoding_known: bool,
+    /// What was read last and is not in `buf` yet.
+    raw: Vec<u8>,
+    raw_len: usize,
+    /// At the beginning of content: no text has come yet, and so many NULs.
+    beginning: bool,
+    nuls: u64,
     finder: Option<Finder<'static>>,
     max: usize,
     keep_truncated: bool,
@@ -142,6 +156,14 @@ impl Records {
         };
         Records {
             splitter,
+            text: Text::default(),
+            wide: None,
+            encoding: None,
+            encoding_known: true,
+            raw: Vec::new(),
+            raw_len: 0,
+            beginning: false,
+            nuls: 0,
             finder,
             max,
             keep_truncated,
@@ -157,20 +179,73 @@ impl Records {
         }
     }
 
-    /// Begins content at an offset; what was left of other content is forgotten.
-    pub fn restart(&mut self, offset: u64) {
+    /// The same with something done to the text.
+    pub fn with_text(mut self, text: Text) -> Records {
+        self.text = text;
+        self.restart(0, b"");
+        self
+    }
+
+    /// Begins content at an offset; what was left of other content is forgotten. `head`: what it begins with, where that
+    /// is known.
+    pub fn restart(&mut self, offset: u64, head: &[u8]) {
         (self.start, self.end, self.scanned, self.found, self.offset) = (0, 0, 0, 0, offset);
-        self.last_delimiter = 0;
+        (self.last_delimiter, self.raw_len, self.nuls) = (0, 0, 0);
         self.over = None;
+        (self.wide, self.encoding) = (None, None);
+        self.beginning = offset == 0 && self.text.tidy;
+        self.encoding_known = offset > 0 || !self.text.tidy && self.text.encoding.is_none();
+        if offset > 0 {
+            self.set_encoding(self.text.encoding_of(head));
+        }
+    }
+
+    /// Whether what is no text is left out.
+    pub fn is_tidy(&self) -> bool {
+        self.text.tidy
+    }
+
+    /// Begins content whose first bytes are a hole in the file, as long as that.
+    pub fn begin_after_hole(&mut self, len: u64) {
+        self.restart(len, b"");
+        (self.beginning, self.nuls) = (true, len);
+    }
+
+    /// How many NULs at the beginning of the content were left out, once it is known.
+    pub fn take_nuls(&mut self) -> Option<u64> {
+        let nuls = if self.beginning { 0 } else { std::mem::take(&mut self.nuls) };
+        (nuls > 0).then_some(nuls)
+    }
+
+    fn set_encoding(&mut self, encoding: Option<&'static Encoding>) {
+        self.wide = encoding.filter(|encoding| is_wide(encoding)).map(Wide::new);
+        self.encoding = encoding.filter(|encoding| !is_wide(encoding));
+        self.encoding_known = true;
     }
 
     /// Offset of the content up to which it has been read.
     pub fn read_offset(&self) -> u64 {
-        self.offset + (self.end - self.start) as u64
+        let pending = self.bytes_of(self.start, self.end);
+        self.offset + pending + self.wide.as_ref().map_or(0, Wide::odd)
     }
 
-    /// Reads a block and answers its bytes; none is the end, at least until the content grows.
-    pub fn fill(&mut self, reader: &mut impl Read) -> std::io::Result<&[u8]> {
+    /// How many bytes of the content some of the buffer is.
+    fn bytes_of(&self, from: usize, to: usize) -> u64 {
+        match self.wide {
+            None => (to - from) as u64,
+            Some(_) => units(&self.buf[from..to]) * 2,
+        }
+    }
+
+    /// Reads a block and takes it; no bytes are the end, at least until the content grows.
+    pub fn fill(&mut self, reader: &mut impl Read) -> std::io::Result<usize> {
+        let count = self.read(reader)?.len();
+        self.accept();
+        Ok(count)
+    }
+
+    /// Reads a block and answers its bytes, which are part of the content once they are accepted.
+    pub fn read(&mut self, reader: &mut impl Read) -> std::io::Result<&[u8]> {
         if self.start > 0 {
             self.buf.copy_within(self.start..self.end, 0);
             self.scanned -= self.start;
@@ -180,11 +255,15 @@ impl Records {
         if self.buf.len() < self.end + BLOCK / 4 {
             self.buf.resize((self.end + BLOCK / 4).max(BLOCK), 0);
         }
+        if self.wide.is_some() {
+            self.raw.resize(BLOCK / 4, 0);
+        }
+        let space = if self.wide.is_some() { &mut self.raw[..] } else { &mut self.buf[self.end..] };
         loop {
-            match reader.read(&mut self.buf[self.end..]) {
+            match reader.read(space) {
                 Ok(count) => {
-                    self.end += count;
-                    return Ok(&self.buf[self.end - count..self.end]);
+                    self.raw_len = count;
+                    return Ok(&space[..count]);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -192,10 +271,65 @@ impl Records {
         }
     }
 
-    /// Takes back the last bytes that were read: they were not what they seemed.
-    pub fn unread(&mut self, count: usize) {
-        self.end -= count.min(self.end - self.start);
-        self.scanned = self.scanned.min(self.end);
+    /// Takes what was read last.
+    pub fn accept(&mut self) {
+        let count = std::mem::take(&mut self.raw_len);
+        if let Some(wide) = &mut self.wide {
+            self.buf.truncate(self.end);
+            wide.decode(&self.raw[..count], &mut self.buf);
+            self.end = self.buf.len();
+            return;
+        }
+        self.end += count;
+        if !self.encoding_known && count > 0 {
+            self.find_encoding();
+        }
+    }
+
+    /// By what the content begins with.
+    fn find_encoding(&mut self) {
+        let bytes = &self.buf[self.start..self.end];
+        if matches!(bytes, [0xff] | [0xfe]) {
+            return;
+        }
+        let (encoding, mark) = (self.text.encoding_of(bytes), Encoding::for_bom(bytes).map_or(0, |(_, len)| len));
+        self.set_encoding(encoding);
+        if let Some(wide) = &mut self.wide {
+            let mut text = Vec::new();
+            wide.decode(&self.buf[self.start + mark..self.end], &mut text);
+            self.offset += mark as u64;
+            (self.start, self.scanned, self.end) = (0, 0, text.len());
+            self.buf = text;
+        }
+    }
+
+    /// Leaves out what is no text at the beginning of content; false when that goes on.
+    fn skip_beginning(&mut self, tail: Tail) -> bool {
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        let bytes = &self.buf[self.start..self.end];
+        let known = self.encoding_known || tail == Tail::End;
+        if !known || bytes.is_empty() || tail != Tail::End && bytes.len() < MARK.len() && MARK.starts_with(bytes) {
+            return false;
+        }
+        if bytes.starts_with(MARK) {
+            self.consume(self.start + MARK.len());
+        }
+        let nuls = match &self.splitter {
+            Splitter::Null => 0,
+            Splitter::Token { delimiter, .. } if delimiter.contains(&0) => 0,
+            _ => self.buf[self.start..self.end].iter().take_while(|byte| **byte == 0).count(),
+        };
+        self.nuls += nuls as u64;
+        self.consume(self.start + nuls);
+        self.beginning = nuls > 0 && self.start == self.end;
+        !self.beginning
+    }
+
+    /// Where the text of a line ends whose `\n` is at a place.
+    #[inline]
+    fn before_return(&self, at: usize) -> usize {
+        let returns = self.text.tidy && at > self.start && self.buf[at - 1] == b'\r';
+        at - returns as usize
     }
 
     /// Takes a block to read into, which other streams use too: a thousand idle ones then need none of their own.
@@ -225,6 +359,9 @@ impl Records {
     /// The next record.
     #[inline]
     pub fn next(&mut self, tail: Tail) -> Cut<'_> {
+        if self.beginning && !self.skip_beginning(tail) {
+            return Cut::Incomplete;
+        }
         loop {
             let Some(found) = self.find(tail) else {
                 // A group's last line may be the next record's first.
@@ -270,7 +407,7 @@ impl Records {
     }
 
     fn consume(&mut self, to: usize) {
-        self.offset += (to - self.start) as u64;
+        self.offset += self.bytes_of(self.start, to);
         self.start = to;
         self.scanned = self.scanned.max(to);
     }
@@ -284,7 +421,10 @@ impl Records {
         let end = self.offset;
         let len = found.payload_end - from;
         if self.over.is_none() && len <= self.max {
-            return Cut::Record { payload: &self.buf[from..found.payload_end], end };
+            let payload = &self.buf[from..found.payload_end];
+            let Some(encoding) = self.encoding else { return Cut::Record { payload, end } };
+            self.held = encoding.decode_without_bom_handling(payload).0.into_owned().into_bytes();
+            return Cut::Record { payload: &self.held, end };
         }
         let (mut head, mut bytes) = self.over.take().unwrap_or_default();
         bytes += len as u64;
@@ -333,7 +473,11 @@ impl Records {
                 self.scanned = consumed;
                 self.found += 1;
                 if self.found >= *count {
-                    let payload_end = if *keep { consumed } else { consumed - delimiter.len() };
+                    let payload_end = match delimiter.len() {
+                        _ if *keep => consumed,
+                        1 if delimiter[0] == b'\n' => self.before_return(consumed - 1),
+                        len => consumed - len,
+                    };
                     return Some(Found { payload_end, consumed });
                 }
             },
@@ -369,6 +513,10 @@ impl Records {
                     return None;
                 }
                 let done = |payload_end, consumed| Some(Found { payload_end, consumed });
+                let line_end = match delimiter {
+                    LineEnd::Byte(_) => self.before_return(line_end).max(from),
+                    LineEnd::Regex(_) => line_end,
+                };
                 if self.found > 0 && !grouping.is_match(&self.buf[from..line_end]) {
                     return done(if *keep { from } else { from.saturating_sub(self.last_delimiter) }, from);
                 }
@@ -427,7 +575,18 @@ mod tests {
 
     /// Cuts `input`, given in chunks; `D<n>` stands for a dropped record.
     fn cut(splitter: Splitter, max: usize, keep_truncated: bool, input: &[u8], chunk: usize) -> Vec<String> {
-        let mut records = Records::new(splitter, max, keep_truncated);
+        cut_text(Text::default(), splitter, max, keep_truncated, input, chunk)
+    }
+
+    fn cut_text(
+        text: Text,
+        splitter: Splitter,
+        max: usize,
+        keep_truncated: bool,
+        input: &[u8],
+        chunk: usize,
+    ) -> Vec<String> {
+        let mut records = Records::new(splitter, max, keep_truncated).with_text(text);
         let mut result = Vec::new();
         let mut chunks = input.chunks(chunk);
         let mut last_end = 0;
@@ -502,6 +661,48 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn text_is_what_a_reader_sees() {
+        let group = Splitter::group("\n", r"^\s", 99, false).unwrap();
+        let keep = Splitter::token(b"\n", 1, true).unwrap();
+        let wide = |text: &str, mark: &[u8]| {
+            [mark, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()].concat()
+        };
+        let big = |text: &str| {
+            [&b"\xfe\xff"[..], &text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>()].concat()
+        };
+        let labelled = |label| Some(Text::labelled(label).unwrap());
+        let marked = b"\xff\xfe";
+        let cases: [(Splitter, Option<&'static Encoding>, Vec<u8>, &[&str]); 14] = [
+            (lines(), None, b"a\r\nb\nc\r\r\n\r\nrest\r".into(), &["a", "b", "c\r", "", "rest\r"]),
+            (keep, None, b"a\r\nb\n".into(), &["a\r\n", "b\n"]),
+            (group.clone(), None, b"a\r\n b\r\nc\r\n".into(), &["a\r\n b", "c"]),
+            (group.clone(), None, b"a\r\n\r\nc\r\n".into(), &["a", "", "c"]),
+            (lines(), None, b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n".into(), &["a", "\u{feff}b"]),
+            (lines(), None, b"\xef\xbb\xbf".into(), &[]),
+            (lines(), None, [&[0; 700][..], b"a\nb\0\n"].concat(), &["a", "b\0"]),
+            (lines(), None, wide("h\u{f6}\r\n\u{10348}\n\u{fffd}x", marked), &["h\u{f6}", "\u{10348}", "\u{fffd}x"]),
+            (lines(), None, big("ab\r\n\u{10a}\n"), &["ab", "\u{10a}"]),
+            (group.clone(), None, wide("a\r\n b\r\nc\r\n", marked), &["a\r\n b", "c"]),
+            (lines(), labelled("utf-16le"), wide("a\nb", b""), &["a", "b"]),
+            (lines(), labelled("windows-1252"), b"\x80 5\r\n\xe4\n".into(), &["\u{20ac} 5", "\u{e4}"]),
+            (lines(), labelled("shift_jis"), b"\x83\x5c\n".into(), &["\u{30bd}"]),
+            (lines(), labelled("utf-8"), b"\xff\n".into(), &["\u{fffd}"]),
+        ];
+        for (splitter, encoding, input, expected) in cases {
+            for chunk in [1, 2, 3, 1000] {
+                let text = Text { tidy: true, encoding };
+                assert_eq!(
+                    cut_text(text, splitter.clone(), 100, false, &input, chunk),
+                    expected,
+                    "{input:?} by {chunk}"
+                );
+            }
+        }
+        // Without it bytes stay what they are.
+        assert_eq!(cut(lines(), 100, false, b"\xef\xbb\xbfa\r\n\0b\n", 3), ["\u{feff}a\r", "\0b"]);
     }
 
     #[test]
