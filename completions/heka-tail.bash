@@ -23,7 +23,7 @@ _heka__tail() {
 
     case "${cmd}" in
         heka__tail)
-            opts="-f -h -V --logstream --match --priority --differentiator --translate --oldest --rescan --config --heka-journal --list --follow --from --rotate-wait --checkpoint --commit --splitter --delimiter --delimiter-count --delimiter-at --grouping --max-lines --flush-timeout --keep-delimiter --max-record --keep-truncated --logger --type --hostname --severity --env-version --stats --help --version"
+            opts="-f -h -V --logstream --match --priority --differentiator --translate --oldest --rescan --config --heka-journal --list --follow --from --rotate-wait --checkpoint --commit --final-line --splitter --delimiter --delimiter-count --delimiter-at --grouping --max-lines --flush-timeout --keep-delimiter --encoding --max-record --keep-truncated --logger --type --hostname --severity --env-version --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -81,8 +81,12 @@ _heka__tail() {
                     COMPREPLY=($(compgen -W "source sink" -- "${cur}"))
                     return 0
                     ;;
+                --final-line)
+                    COMPREPLY=($(compgen -W "wait emit" -- "${cur}"))
+                    return 0
+                    ;;
                 --splitter)
-                    COMPREPLY=($(compgen -W "token regex group null heka" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "token regex group pattern-group null heka" -- "${cur}"))
                     return 0
                     ;;
                 --delimiter)
@@ -106,6 +110,10 @@ _heka__tail() {
                     return 0
                     ;;
                 --flush-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --encoding)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

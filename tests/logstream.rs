@@ -163,10 +163,10 @@ fn a_section_of_heka_s_configuration_is_read_as_it_stands() {
     let ran = dir.sh("heka-tail --config hekad.toml:ExampleLog").ok();
     let [message] = &messages(&ran.stdout)[..] else { panic!() };
     assert_eq!(message.logger.as_deref(), Some(&b"ExampleLog"[..]));
-    assert_eq!(message.payload.as_deref(), Some(&b"logs/some_filename.log"[..]));
+    assert_eq!(message.payload.as_deref(), Some(&b"logs/some_filename.log\n"[..]));
     // Without a name, all of them; the decoder is another program's work.
     let ran = dir.sh("heka-tail --config hekad.toml");
-    assert_eq!(payloads(&ran.stdout), ["logs/some_filename.log", "logs/data.log"]);
+    assert_eq!(payloads(&ran.stdout), ["logs/some_filename.log\n", "logs/data.log\n"]);
     assert_eq!(messages(&ran.stdout)[1].hostname.as_deref(), Some(&b"h"[..]));
     ran.fails_with(&["[LogstreamerInput] decoder SandboxDecoder is not run here: pipe the messages into heka-decode"]);
     // Splitters have sections too.
@@ -600,6 +600,60 @@ fn a_compressed_newest_file_is_read_once() {
     assert_eq!(tail.next(), "live");
     assert_eq!(tail.stop(), [""; 0]);
     assert_eq!(read(&dir, &format!("{NUMBERED} --checkpoint ck")), [""; 0]);
+}
+
+/// What hekad 0.11 made of the same files. (It joined an unfinished last line to the record before it, and its
+/// RegexSplitter gave nothing at all with `delimiter_eol = false` where a file begins with the delimiter: faults.)
+#[test]
+fn splitters_of_heka_s_configuration_cut_as_hekad_did() {
+    let dir = Workdir::new();
+    fs::create_dir(dir.path("logs")).unwrap();
+    dir.write("logs/text.log", "a|b|c\nd e f\n\ng\r\nlast without end");
+    dir.write("logs/regex.log", "start one end start two end start three");
+    dir.write("logs/group.log", "2014 first\n  more\n  and more\n2015 second\n2016 third\n  tail\n2017 end\n");
+    let trace =
+        "2014 [main] FATAL boom\njava.lang.IllegalStateException: bad\n at a.b.C(D.java:1)\n at a.b.E(F.java:2)\n";
+    let second = "2014 [main] FATAL second\nCaused by: x\n ... 12 more\n";
+    dir.write("logs/java.log", format!("2014 INFO start\n{trace}2014 INFO going on\n{second}2014 INFO end\n"));
+    let cases: [(&str, &str, &[&str]); 9] = [
+        ("text", "type = 'TokenSplitter'", &["a|b|c\n", "d e f\n", "\n", "g\r\n"]),
+        ("text", "type = 'TokenSplitter'\ndelimiter = '|'", &["a|", "b|"]),
+        ("text", "type = 'TokenSplitter'\ncount = 2", &["a|b|c\nd e f\n", "\ng\r\n"]),
+        (
+            "text",
+            "type = 'TokenSplitter'\ndeliver_incomplete_final = true",
+            &["a|b|c\n", "d e f\n", "\n", "g\r\n", "last without end"],
+        ),
+        ("regex", "type = 'RegexSplitter'\ndelimiter = '(end ?)'", &["start one end ", "start two end "]),
+        ("regex", "type = 'RegexSplitter'\ndelimiter = ' end ?'", &["start one", "start two"]),
+        (
+            "group",
+            "type = 'PatternGroupingSplitter'\ngrouping = '^  '",
+            &["2014 first\n", "  more\n  and more\n", "2015 second\n", "2016 third\n", "  tail\n", "2017 end\n"],
+        ),
+        (
+            "group",
+            "type = 'PatternGroupingSplitter'\ngrouping = '^  '\nmax_lines = 1",
+            &["2014 first\n", "  more\n", "  and more\n", "2015 second\n", "2016 third\n", "  tail\n", "2017 end\n"],
+        ),
+        (
+            "java",
+            r"type = 'PatternGroupingSplitter'
+            delimiter = '\n'
+            grouping = '(\] FATAL )|(\A\s*.+Exception: .)|(at \S+\(\S+\))|(\A\s+... \d+ more)|(\A\s*Caused by:.)|(\A\s*Grave:)'",
+            &["2014 INFO start\n", trace, "2014 INFO going on\n", second, "2014 INFO end\n"],
+        ),
+    ];
+    for (file, splitter, expected) in cases {
+        let input =
+            format!("type = 'LogstreamerInput'\nlog_directory = 'logs'\nfile_match = '{file}\\.log'\nsplitter = 's'");
+        dir.write("hekad.toml", format!("[in]\n{input}\n[s]\n{splitter}\n"));
+        let ran = dir.sh("heka-tail --config hekad.toml:in");
+        assert_eq!(payloads(&ran.stdout), expected, "{splitter}: {}", ran.stderr);
+    }
+    // The same without a hekad.toml.
+    let heka = "heka-tail --splitter pattern-group --grouping '^  ' logs/group.log";
+    assert_eq!(payloads(&dir.sh(heka).ok().stdout)[1], "  more\n  and more");
 }
 
 #[test]

@@ -9,8 +9,9 @@ use encoding_rs::Encoding;
 use heka::pipeline::{self, Checkpoint, Exit, Failure, Output, StatsArgs, parse_duration, parse_size};
 use heka::source::Template;
 use heka::source::logstream::{
-    Commit, Cutting, FollowOptions, Follower, Input, LogstreamSection, Origin, RESCAN, Selection, SelectionOptions,
-    Selector, Shape, Splitter, SplitterKind, SplitterSection, Text, Tree, is_stdin, load_translation, unescape,
+    Commit, Cutting, FollowOptions, Follower, Input, Lines, LogstreamSection, Origin, RESCAN, Selection,
+    SelectionOptions, Selector, Shape, Splitter, SplitterKind, SplitterSection, Text, Tree, is_stdin, load_translation,
+    unescape,
 };
 use heka::stream::DEFAULT_READ_MESSAGE;
 
@@ -113,7 +114,8 @@ struct Args {
     commit: Who,
 
     /// Without -f, a last line that has no end yet: it waits for the next run, or comes as it is [default: wait with
-    /// --checkpoint, else emit; what is compressed or was rotated can't grow any more, and comes]
+    /// --checkpoint, else emit; with --config as deliver_incomplete_final says; what is compressed or was
+    /// rotated can't grow any more, and comes]
     #[arg(long, value_name = "WHAT")]
     final_line: Option<FinalLine>,
 
@@ -133,11 +135,17 @@ struct Args {
     #[arg(long, value_name = "WHERE", default_value = "end")]
     delimiter_at: Side,
 
-    /// With `--splitter group`: a regex for the lines that belong to the line before them
-    #[arg(long, value_name = "REGEX", allow_hyphen_values = true, required_if_eq("splitter", "group"))]
+    /// With `--splitter group`: a regex for the lines that belong to the line before them; with `pattern-group`: for those
+    /// that belong together
+    #[arg(
+        long,
+        value_name = "REGEX",
+        allow_hyphen_values = true,
+        required_if_eq_any([("splitter", "group"), ("splitter", "pattern-group")])
+    )]
     grouping: Option<String>,
 
-    /// With `--splitter group`: most lines of a record
+    /// With `--splitter group` or `pattern-group`: most lines of a record
     #[arg(long, value_name = "N", default_value_t = 99)]
     max_lines: usize,
 
@@ -211,8 +219,10 @@ enum Kind {
     Token,
     /// At what matches a regex
     Regex,
-    /// Lines, each with those after it that belong to it
+    /// Lines, each with those after it that match --grouping
     Group,
+    /// Consecutive lines that match --grouping, together; others alone (Heka's PatternGroupingSplitter)
+    PatternGroup,
     /// Each read is a record
     Null,
     /// Framed Heka messages, passed on as they are
@@ -316,9 +326,10 @@ fn shape(args: &Args, section: Option<&LogstreamSection>) -> Result<Shape, Failu
         template: template(args, section.and_then(|section| section.hostname.clone())),
         from_end,
         follow: args.follow,
-        final_line_waits: match args.final_line {
-            Some(what) => what == FinalLine::Wait,
-            None => !args.checkpoint.is_empty(),
+        final_line_waits: match (args.final_line, section) {
+            (Some(what), _) => what == FinalLine::Wait,
+            (None, Some(section)) => !section.splitter.deliver_incomplete_final,
+            (None, None) => !args.checkpoint.is_empty(),
         },
         rotate_wait: args.rotate_wait,
         flush_timeout: args.flush_timeout,
@@ -333,9 +344,10 @@ fn cutting(args: &Args) -> Result<Cutting, Failure> {
             Splitter::token(&delimiter, args.delimiter_count, args.keep_delimiter).map_err(usage)?
         }
         Kind::Regex => Splitter::regex(&args.delimiter, args.delimiter_at == Side::Start).map_err(usage)?,
-        Kind::Group => {
+        kind @ (Kind::Group | Kind::PatternGroup) => {
             let grouping = args.grouping.as_deref().unwrap_or_default();
-            Splitter::group(&args.delimiter, grouping, args.max_lines, args.keep_delimiter)
+            let lines = if kind == Kind::Group { Lines::Continuing } else { Lines::Matching };
+            Splitter::group(&args.delimiter, grouping, lines, args.max_lines, args.keep_delimiter)
                 .map_err(|message| Failure::usage(format!("--grouping: {message}")))?
         }
         Kind::Null => Splitter::Null,
@@ -351,12 +363,13 @@ fn encoding(args: &Args) -> Result<Option<&'static Encoding>, Failure> {
 }
 
 fn section_cutting(args: &Args, name: &str, splitter: &SplitterSection) -> Result<Cutting, Failure> {
-    let keep = args.keep_delimiter;
+    // As hekad leaves records to decoders.
+    let keep = true;
     let made = match &splitter.kind {
         SplitterKind::Token { delimiter, count } => Splitter::token(delimiter.as_bytes(), *count, keep),
         SplitterKind::Regex { delimiter, at_start } => Splitter::regex(delimiter, *at_start),
         SplitterKind::Group { delimiter, grouping, max_lines } => {
-            Splitter::group(delimiter, grouping, *max_lines, keep)
+            Splitter::group(delimiter, grouping, Lines::Matching, *max_lines, keep)
         }
         SplitterKind::Null => Ok(Splitter::Null),
         SplitterKind::Heka => return Ok(Cutting::Frames { max_message: DEFAULT_READ_MESSAGE }),

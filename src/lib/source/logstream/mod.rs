@@ -48,6 +48,6 @@ pub use position::Position;
 pub use section::{LogstreamSection, SplitterKind, SplitterSection, load_translation};
 pub use selection::{Selection, SelectionOptions};
 pub use series::Shape;
-pub use splitter::{Cut, Records, Splitter, Tail, unescape};
+pub use splitter::{Cut, Lines, Records, Splitter, Tail, unescape};
 pub use text::Text;
 pub use tree::{RESCAN, Selector, Tree};

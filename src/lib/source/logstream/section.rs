@@ -30,6 +30,7 @@ pub struct LogstreamSection {
 pub struct SplitterSection {
     pub kind: SplitterKind,
     pub keep_truncated: bool,
+    pub deliver_incomplete_final: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,16 +128,10 @@ impl SplitterSection {
             other => return Err(format!("{other} is none of Heka's splitters, and no section is called so")),
         };
         let keep_truncated = keys.flag("keep_truncated").map_err(wrong)?;
-        let elsewhere = [
-            "type",
-            "use_message_bytes",
-            "min_buffer_size",
-            "deliver_incomplete_final",
-            "signer",
-            "skip_authentication",
-        ];
+        let deliver_incomplete_final = keys.flag("deliver_incomplete_final").map_err(wrong)?;
+        let elsewhere = ["type", "use_message_bytes", "min_buffer_size", "signer", "skip_authentication"];
         keys.end(&elsewhere).map_err(wrong)?;
-        Ok(SplitterSection { kind, keep_truncated })
+        Ok(SplitterSection { kind, keep_truncated, deliver_incomplete_final })
     }
 }
 
@@ -262,7 +257,7 @@ mod tests {
         assert_eq!(section.rescan_interval, Some(Duration::from_secs(5)));
         assert_eq!(section.selection.translation["Seq"]["missing"], 7);
         let kind = SplitterKind::Regex { delimiter: r"\n(# User@Host:)".into(), at_start: true };
-        assert_eq!(section.splitter, SplitterSection { kind, keep_truncated: false });
+        assert_eq!(section.splitter, SplitterSection { kind, keep_truncated: false, deliver_incomplete_final: false });
     }
 
     #[test]

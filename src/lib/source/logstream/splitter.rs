@@ -21,10 +21,19 @@ pub enum Splitter {
     /// At a match. The text of its one group, if it has one, stays: at the end of the record, or, with `at_start`,
     /// at the beginning of the next. Without a group the match is dropped, and so are empty records.
     Regex { regex: Regex, at_start: bool },
-    /// Lines, each with those after it that match: at most `max_lines` in all. Line ends within the record stay.
-    Group { delimiter: LineEnd, grouping: Regex, max_lines: usize, keep: bool },
+    /// Lines that belong together: at most `max_lines` in all. Line ends within the record stay.
+    Group { delimiter: LineEnd, grouping: Regex, lines: Lines, max_lines: usize, keep: bool },
     /// Each read is a record.
     Null,
+}
+
+/// Which lines the regex of a group joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// Lines that match belong to the line before them.
+    Continuing,
+    /// Lines that match belong together; one that doesn't is a record of its own (Heka's PatternGroupingSplitter).
+    Matching,
 }
 
 /// What ends a line.
@@ -67,15 +76,21 @@ impl Splitter {
     ///
     /// # Errors
     /// A sentence for the user.
-    pub fn group(delimiter: &str, grouping: &str, max_lines: usize, keep: bool) -> Result<Splitter, String> {
+    pub fn group(
+        delimiter: &str,
+        grouping: &str,
+        lines: Lines,
+        max_lines: usize,
+        keep: bool,
+    ) -> Result<Splitter, String> {
         let delimiter = match delimiter {
             "\n" | "\\n" => LineEnd::Byte(b'\n'),
             delimiter => LineEnd::Regex(delimiter_regex(delimiter)?),
         };
         if grouping.is_empty() {
-            return Err("which lines belong to the one before them is missing".into());
+            return Err("which lines belong together is missing".into());
         }
-        Ok(Splitter::Group { delimiter, grouping: re2::compile(grouping)?, max_lines: max_lines.max(1), keep })
+        Ok(Splitter::Group { delimiter, grouping: re2::compile(grouping)?, lines, max_lines: max_lines.max(1), keep })
     }
 
     /// Whether the last record stays open until the next begins, however long that takes.
@@ -506,7 +521,7 @@ impl Records {
                     }
                 })
             }
-            Splitter::Group { delimiter, grouping, max_lines, keep } => loop {
+            Splitter::Group { delimiter, grouping, lines, max_lines, keep } => loop {
                 let from = self.scanned.max(self.start);
                 let (line_end, next) = delimiter.find(&self.buf[..self.end], from)?;
                 if next == self.end && tail == Tail::More && matches!(delimiter, LineEnd::Regex(_)) {
@@ -517,12 +532,14 @@ impl Records {
                     LineEnd::Byte(_) => self.before_return(line_end).max(from),
                     LineEnd::Regex(_) => line_end,
                 };
-                if self.found > 0 && !grouping.is_match(&self.buf[from..line_end]) {
+                let alone = self.found == 0 && *lines == Lines::Continuing;
+                let matches = alone || grouping.is_match(&self.buf[from..line_end]);
+                if self.found > 0 && !matches {
                     return done(if *keep { from } else { from.saturating_sub(self.last_delimiter) }, from);
                 }
                 (self.scanned, self.last_delimiter) = (next, next - line_end);
                 self.found += 1;
-                if self.found >= *max_lines {
+                if self.found >= *max_lines || !matches {
                     return done(if *keep { next } else { line_end }, next);
                 }
             },
@@ -625,8 +642,16 @@ mod tests {
     #[test]
     fn each_splitter_cuts_as_its_options_say() {
         let regex = |text, at_start| Splitter::regex(text, at_start).unwrap();
-        let group = |grouping, max_lines| Splitter::group("\n", grouping, max_lines, false).unwrap();
-        let cases: [(Splitter, &str, &[&str]); 16] = [
+        let group = |grouping, max_lines| Splitter::group("\n", grouping, Lines::Continuing, max_lines, false).unwrap();
+        let matching = |grouping, max_lines| Splitter::group("\n", grouping, Lines::Matching, max_lines, true).unwrap();
+        let cases: [(Splitter, &str, &[&str]); 19] = [
+            (
+                matching("^  ", 99),
+                "one\n  a\n  b\ntwo\nthree\n  c\nend",
+                &["one\n", "  a\n  b\n", "two\n", "three\n", "  c\n", "end"],
+            ),
+            (matching("^  ", 2), "  a\n  b\n  c\n", &["  a\n  b\n", "  c\n"]),
+            (matching("^  ", 99), "one\n  a\n  unfinished", &["one\n", "  a\n  unfinished"]),
             (lines(), "a\n\nb\nrest", &["a", "", "b", "rest"]),
             (Splitter::token(b"\n", 1, true).unwrap(), "a\nb", &["a\n", "b"]),
             (Splitter::token(b"\n", 2, false).unwrap(), "a\nb\nc\nd\ne", &["a\nb", "c\nd", "e"]),
@@ -642,12 +667,12 @@ mod tests {
             (group(r"^\s", 99), "head\n at 1\n unfinished", &["head\n at 1\n unfinished"]),
             (group(r"^\s", 99), "head\n at 1\nunfinished", &["head\n at 1", "unfinished"]),
             (
-                Splitter::group("\n", r"\ACaused by", 99, true).unwrap(),
+                Splitter::group("\n", r"\ACaused by", Lines::Continuing, 99, true).unwrap(),
                 "x\nCaused by: y\nnormal\nnext\n",
                 &["x\nCaused by: y\n", "normal\n", "next\n"],
             ),
             (
-                Splitter::group(r"\r?\n", r"^\s", 99, false).unwrap(),
+                Splitter::group(r"\r?\n", r"^\s", Lines::Continuing, 99, false).unwrap(),
                 "head\r\n at 1\r\nnext\r\n",
                 &["head\r\n at 1", "next"],
             ),
@@ -665,7 +690,7 @@ mod tests {
 
     #[test]
     fn text_is_what_a_reader_sees() {
-        let group = Splitter::group("\n", r"^\s", 99, false).unwrap();
+        let group = Splitter::group("\n", r"^\s", Lines::Continuing, 99, false).unwrap();
         let keep = Splitter::token(b"\n", 1, true).unwrap();
         let wide = |text: &str, mark: &[u8]| {
             [mark, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()].concat()
@@ -675,7 +700,8 @@ mod tests {
         };
         let labelled = |label| Some(Text::labelled(label).unwrap());
         let marked = b"\xff\xfe";
-        let cases: [(Splitter, Option<&'static Encoding>, Vec<u8>, &[&str]); 14] = [
+        type Case<'a> = (Splitter, Option<&'static Encoding>, Vec<u8>, &'a [&'a str]);
+        let cases: [Case<'_>; 14] = [
             (lines(), None, b"a\r\nb\nc\r\r\n\r\nrest\r".into(), &["a", "b", "c\r", "", "rest\r"]),
             (keep, None, b"a\r\nb\n".into(), &["a\r\n", "b\n"]),
             (group.clone(), None, b"a\r\n b\r\nc\r\n".into(), &["a\r\n b", "c"]),
@@ -727,7 +753,7 @@ mod tests {
     proptest! {
         #[test]
         fn chunks_make_no_difference(input in "[ab\n]{0,80}", chunk in 1usize..20, max in 1usize..12, keep in any::<bool>()) {
-            for splitter in [lines(), Splitter::regex("b+\n", false).unwrap(), Splitter::regex("\n(b)", true).unwrap(), Splitter::group("\n", "^b", 3, keep).unwrap()] {
+            for splitter in [lines(), Splitter::regex("b+\n", false).unwrap(), Splitter::regex("\n(b)", true).unwrap(), Splitter::group("\n", "^b", Lines::Continuing, 3, keep).unwrap(), Splitter::group("\n", "^b", Lines::Matching, 3, keep).unwrap()] {
                 let whole = cut(splitter.clone(), max, keep, input.as_bytes(), 1000);
                 let within = whole.iter().all(|record| record.len() < max && !record.starts_with('D'));
                 if matches!(splitter, Splitter::Token { .. }) || within && matches!(splitter, Splitter::Group { .. }) {
