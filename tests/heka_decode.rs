@@ -142,7 +142,7 @@ end
     };
     let (a, b) = (sorted("nginx_access"), sorted("./by_table.lua"));
     assert_eq!(a, b);
-    assert_eq!(field(&a[0], "upstream_response_time").as_deref(), Some("0.01,0 s"));
+    assert_eq!(field(&a[0], "upstream_response_time").as_deref(), Some("0.01 s"));
     assert_eq!(a[0].timestamp, 1_392_065_939_500_000_000);
 }
 
@@ -203,7 +203,7 @@ fn what_is_not_decoded_is_dropped_kept_stopped_at_or_set_aside() {
     let good = r#"1.2.3.4 - - [10/Jan/2014:07:04:56 -0800] "GET / HTTP/1.1" 200 82 "-" "-""#;
     dir.write("lines.log", format!("bad 1\n{good}\nbad 2\n"));
     let run = |options: &str| dir.sh(&format!("heka-tail lines.log | heka-decode --lua nginx_access {options}"));
-    let words = "heka-decode: nginx_access.lua: Failed parsing:  payload: bad 1\nheka-decode: 2 of 3 messages were not decoded\n";
+    let words = "heka-decode: nginx_access.lua: Failed parsing: line does not fit log_format at column 4: expected \" - \", found \" 1\" payload: bad 1\nheka-decode: 2 of 3 messages were not decoded\n";
     let dropped = run("");
     assert_eq!((messages(&dropped.stdout).len(), dropped.code(), dropped.stderr.as_str()), (1, 0, words));
     assert_eq!(run("--strict").code(), 1);
@@ -224,6 +224,47 @@ fn what_is_not_decoded_is_dropped_kept_stopped_at_or_set_aside() {
     assert_eq!(run("--on-failure file=bad.hpb -j 2").code(), 0);
     assert_eq!(payloads(&dir.read("bad.hpb")), ["bad 1", "bad 2"]);
     run("--on-failure maybe").fails(2, "--on-failure takes drop, keep, stop or file=PATH");
+}
+
+#[test]
+fn a_log_format_is_taken_as_nginx_s_configuration_has_it() {
+    let dir = Workdir::new();
+    let directive =
+        r#"log_format main escape=json '{"u":"$upstream_response_time",' "\n"? '"r":"$request","s":$status}';"#;
+    let directive = directive.replace(r#" "\n"?"#, "\n   ");
+    dir.write("hekad.toml", format!("[d]\ntype = 'SandboxDecoder'\nfilename = 'nginx_access'\n[d.config]\nlog_format = \"\"\"{directive}\"\"\"\n").replace('\\', "\\\\"));
+    let lines = concat!(
+        r#"{"u":"","r":"GET / HTTP/1.1","s":200}"#,
+        "\n",
+        r#"{"u":"0.133","r":"GET /\"q HTTP/1.1","s":200}"#,
+        "\n"
+    );
+    let made = decode(&dir, "--config-file hekad.toml:d --lua nginx_access", lines);
+    assert_eq!(made.len(), 2);
+    assert_eq!(field(&made[0], "upstream_response_time"), None);
+    assert_eq!(field(&made[1], "upstream_response_time").as_deref(), Some("0.133 s"));
+    assert_eq!(field(&made[1], "request").as_deref(), Some(r#"GET /"q HTTP/1.1"#));
+}
+
+#[test]
+fn what_goes_on_behind_a_format_is_said_or_kept() {
+    let dir = Workdir::new();
+    // nginx's "main" has one more text than its default.
+    dir.write(
+        "main.log",
+        "1.2.3.4 - - [10/Jan/2014:07:04:56 -0800] \"GET / HTTP/1.1\" 200 82 \"-\" \"curl/8\" \"9.9.9.9\"\n",
+    );
+    for transform in ["", "--config user_agent_transform=true"] {
+        let run = |options: &str| {
+            dir.sh(&format!("heka-tail main.log | heka-decode --lua nginx_access {transform} {options}"))
+        };
+        let words = "line goes on behind log_format at column 79: expected the end of the line, found \"\\\"9.9.9.9\\\"\" (keep it with --config remainder=true)";
+        run("").says(&[words]);
+        let kept = run("--config remainder=true").ok();
+        assert_eq!(field(&messages(&kept.stdout)[0], "remainder").as_deref(), Some("\"9.9.9.9\""));
+        let apache = dir.sh("heka-tail main.log | heka-decode --lua apache_access --on-failure keep");
+        assert!(field(&messages(&apache.stdout)[0], "decode_error").unwrap().contains("at column 79"));
+    }
 }
 
 /// Runs a script of one's own over three lines.

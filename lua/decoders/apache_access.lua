@@ -8,6 +8,7 @@ Configuration
 - user_agent_keep (bool, default false): with the transform, keep http_user_agent too.
 - user_agent_conditional (bool, default false): with the transform, keep it only when no browser was recognised.
 - payload_keep (bool, default false): keep the line as the Payload.
+- remainder (bool, default false): what goes on behind the format becomes the field remainder; else such a line is rejected.
 
 Example
     heka-tail access_log | heka-decode --lua apache_access --config user_agent_transform=true | heka-cat
@@ -20,4 +21,4 @@ local clf = require "common_log_format"
 local log_format = read_config("log_format")
     or '%h %l %u %t \\"%r\\" %>s %b \\"%{Referer}i\\" \\"%{User-Agent}i\\"'
 
-process_message = require "web_access" (clf.build_apache_grammar(log_format))
+process_message = require "web_access" (clf.build_apache_grammar(log_format), "log_format")

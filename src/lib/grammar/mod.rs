@@ -37,6 +37,8 @@ pub enum Captured {
     /// A text that stands for what the line has.
     Word(&'static str),
     Number(f64),
+    /// Nanoseconds since 1970, more of them than a double holds.
+    Time(i64),
     // Boxed: the others then need no destructor, and a list of them is thrown away for each line.
     Many(Box<Many>),
 }
@@ -44,6 +46,8 @@ pub enum Captured {
 /// Several values in one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Many {
+    /// A text that the line has with escapes.
+    Unescaped(Vec<u8>),
     Texts(Vec<Range>),
     Numbers(Vec<f64>),
     /// Named parts.
@@ -68,8 +72,9 @@ pub struct Captures {
     seen: u64,
     repeated: bool,
     clock: date_time::ClfCache,
-    /// What `list` is about: grammar, and address and length of the text.
+    /// What `list` is about: grammar, and address and length of the text; and where what was read of it ends.
     source: Option<(u32, usize, usize)>,
+    pub end: usize,
 }
 
 impl Captures {
@@ -78,6 +83,7 @@ impl Captures {
         self.source = None;
         let end = grammars.get(number as usize)?.matches(line, self)?;
         self.source = Some((number, line.as_ptr() as usize, line.len()));
+        self.end = end;
         Some(end)
     }
 
@@ -139,6 +145,23 @@ pub trait Grammar: Send + Sync {
 
     /// Takes a line apart, and answers where what it read ends; `None` when the line doesn't have the format.
     fn matches(&self, line: &[u8], captures: &mut Captures) -> Option<usize>;
+
+    /// Where a line doesn't have the format, for a person: `column 57: expected $status (a number), found "-"`.
+    fn misfit(&self, _line: &[u8]) -> Option<String> {
+        None
+    }
+}
+
+/// Columns count from 1; of what is found there its beginning is shown.
+pub fn misfit_at(line: &[u8], at: usize, expected: &str) -> String {
+    const SHOWN: usize = 24;
+    let rest = line.get(at..).unwrap_or_default();
+    let found = match String::from_utf8_lossy(&rest[..rest.len().min(SHOWN)]) {
+        _ if rest.is_empty() => "the end of the line".to_string(),
+        text if rest.len() > SHOWN => format!("{text:?}…"),
+        text => format!("{text:?}"),
+    };
+    format!("column {}: expected {expected}, found {found}", at + 1)
 }
 
 /// A format without names: it is matched, and that's all.

@@ -235,7 +235,7 @@ impl Kind {
                         return Some(at + len);
                     }
                 };
-                (Captured::Number(ns as f64), len)
+                (Captured::Time(ns), len)
             }
         };
         captures.put(name, value, "");
@@ -433,6 +433,7 @@ mod tests {
             match value {
                 Captured::Text(range) => String::from_utf8_lossy(range.of(line.as_bytes())).into_owned(),
                 Captured::Number(number) => number.to_string(),
+                Captured::Time(ns) => ns.to_string(),
                 Captured::Many(many) if let Many::Record(parts) = &**many => parts
                     .iter()
                     .map(|(name, value)| format!("{name}:{}", show(value, line)))

@@ -10,7 +10,7 @@ use super::super::lpeg;
 use super::super::raw::{self, State, raise};
 use super::super::record;
 use crate::grammar::timestamp::Timestamp;
-use crate::grammar::{Capture, Captured, Grammar, Many, Plain, access_log, ip_address, rsyslog, user_agent};
+use crate::grammar::{Capture, Captured, Grammar, Many, Plain, access_log, ip_address, misfit_at, rsyslog, user_agent};
 use crate::message::{MessageBuilder, TextHeader, ValueType, now_ns, uuid};
 
 /// A script that makes grammars without end must not fill the memory: they live as long as it does.
@@ -21,12 +21,13 @@ const MAX_GRAMMARS: usize = 256;
 /// # Safety
 /// See [`super::open`].
 pub unsafe fn open(state: State, host: *mut std::ffi::c_void) {
-    let functions: [(&std::ffi::CStr, raw::Function); 5] = [
+    let functions: [(&std::ffi::CStr, raw::Function); 6] = [
         (c"build_nginx_grammar", build_nginx_grammar),
         (c"build_apache_grammar", build_apache_grammar),
         (c"build_rsyslog_grammar", build_rsyslog_grammar),
         (c"normalize_user_agent", normalize_user_agent),
         (c"decoder", decoder),
+        (c"misfit", misfit),
     ];
     // SAFETY: pushes, each taken by the table below it.
     unsafe {
@@ -183,22 +184,24 @@ pub unsafe fn push_capture(state: State, values: c_int, first: u32, names: usize
     }
 }
 
-/// `decoder(grammar, type, payload_keep)`: a `process_message` that matches the Payload and injects a message of the
+/// `decoder(grammar, type, payload_keep, remainder, format)`: a `process_message` that matches the Payload and injects a message of the
 /// captures, without a table in between (a combined line takes 0.5 µs instead of 2.6). `time` is the Timestamp, every other
-/// capture a field. It rejects what doesn't match.
+/// capture a field. It rejects what doesn't match, and says where; what goes on behind the format is rejected, too, or, with
+/// `remainder`, a field of that name. `format` is what users call it.
 unsafe extern "C-unwind" fn decoder(state: State) -> c_int {
-    // SAFETY: four pushes, which the closure takes.
+    // SAFETY: six pushes, which the closure takes.
     unsafe {
         let Some(grammar) = lpeg::native_of(state, 1) else {
             ffi::luaL_argerror(state, 1, c"a grammar that was built from a format expected".as_ptr());
             return 0;
         };
-        ffi::lua_settop(state, 3);
+        ffi::lua_settop(state, 5);
         ffi::lua_pushlightuserdata(state, raw::upvalue(state));
         ffi::lua_pushinteger(state, grammar as ffi::lua_Integer);
-        ffi::lua_pushvalue(state, 2);
-        ffi::lua_pushvalue(state, 3);
-        ffi::lua_pushcclosure(state, decode_line, 4);
+        for argument in 2..=5 {
+            ffi::lua_pushvalue(state, argument);
+        }
+        ffi::lua_pushcclosure(state, decode_line, 6);
         1
     }
 }
@@ -209,26 +212,97 @@ unsafe extern "C-unwind" fn decode_line(state: State) -> c_int {
         let grammar = ffi::lua_tointeger(state, ffi::lua_upvalueindex(2)) as u32;
         let message_type = raw::string(state, ffi::lua_upvalueindex(3));
         let payload_keep = ffi::lua_toboolean(state, ffi::lua_upvalueindex(4)) != 0;
-        match Host::of(state).inject_match(grammar, message_type, payload_keep) {
-            Some(matched) => ffi::lua_pushinteger(state, matched as ffi::lua_Integer - 1),
+        let remainder = ffi::lua_toboolean(state, ffi::lua_upvalueindex(5)) != 0;
+        match Host::of(state).inject_match(grammar, message_type, payload_keep, remainder) {
+            Some(true) => {
+                ffi::lua_pushinteger(state, 0);
+                1
+            }
+            Some(false) => {
+                let format = raw::string(state, ffi::lua_upvalueindex(6)).unwrap_or(b"the format");
+                ffi::lua_pushinteger(state, -1);
+                push_misfit(state, grammar, None, format);
+                2
+            }
             None => raise(state, "inject_message() output_limit exceeded"),
         }
-        1
+    }
+}
+
+/// `misfit(grammar, line, format)`: a sentence that says where a line doesn't have a format, or goes on behind it; nothing
+/// when it has it. The second value is what goes on behind it.
+unsafe extern "C-unwind" fn misfit(state: State) -> c_int {
+    // SAFETY: two pushes; the line stays on the stack.
+    unsafe {
+        let Some(grammar) = lpeg::native_of(state, 1) else {
+            ffi::luaL_argerror(state, 1, c"a grammar that was built from a format expected".as_ptr());
+            return 0;
+        };
+        let (line, format) = (check_bytes(state, 2), check_bytes(state, 3));
+        push_misfit(state, grammar, Some(line), format);
+        let host = Host::of(state);
+        host.captures.read_again(&host.grammars, grammar, line);
+        raw::push_bytes(state, line.get(host.captures.end..).unwrap_or_default().trim_ascii());
+        2
+    }
+}
+
+/// Pushes where a line, or the Payload, doesn't have a format; nil when it has it.
+#[cold]
+unsafe fn push_misfit(state: State, grammar: u32, line: Option<&[u8]>, format: &[u8]) {
+    // SAFETY: one push, and the text is dropped before it: pushing may raise.
+    unsafe {
+        let host = Host::of(state);
+        host.explain_misfit(grammar, line, format);
+        match host.last_error() {
+            "" => ffi::lua_pushnil(state),
+            text => raw::push_bytes(state, text.as_bytes()),
+        }
     }
 }
 
 impl Host {
+    /// Puts the sentence where errors are.
+    fn explain_misfit(&mut self, number: u32, line: Option<&[u8]>, format: &[u8]) {
+        let view = self.at_hand.view().map(|view| view.headers());
+        let payload = view.as_ref().and_then(|original| original.text(TextHeader::Payload)).unwrap_or_default();
+        let line = line.unwrap_or(payload);
+        let Some(grammar) = self.grammars.get(number as usize) else { return };
+        let format = String::from_utf8_lossy(format);
+        let text = match grammar.misfit(line) {
+            Some(place) => format!("line does not fit {format} at {place}"),
+            None => match self.captures.read(&self.grammars, number, line) {
+                Some(end) if !line[end..].trim_ascii().is_empty() => {
+                    let end = line.len() - line[end..].trim_ascii_start().len();
+                    let place = misfit_at(line, end, "the end of the line");
+                    format!("line goes on behind {format} at {place} (keep it with --config remainder=true)")
+                }
+                _ => String::new(),
+            },
+        };
+        self.library_error(text);
+    }
+
     /// `None` when the message would pass the output limit.
     #[inline]
-    fn inject_match(&mut self, grammar: u32, message_type: Option<&[u8]>, payload_keep: bool) -> Option<bool> {
+    fn inject_match(
+        &mut self,
+        grammar: u32,
+        message_type: Option<&[u8]>,
+        payload_keep: bool,
+        remainder: bool,
+    ) -> Option<bool> {
         let Some(original) = self.at_hand.view().map(|view| view.headers()) else { return Some(false) };
         let line = original.text(TextHeader::Payload).unwrap_or_default();
-        if self.captures.read(&self.grammars, grammar, line).is_none() {
+        let Some(end) = self.captures.read(&self.grammars, grammar, line) else { return Some(false) };
+        let rest = line.get(end..).unwrap_or_default().trim_ascii();
+        if !rest.is_empty() && !remainder {
             return Some(false);
         }
         let Some(grammar) = self.grammars.get(grammar as usize) else { return Some(false) };
         let (names, time_name) = (grammar.names(), grammar.time());
         let time = self.captures.last(time_name).and_then(|capture| match capture.value {
+            Captured::Time(ns) => Some(ns),
             Captured::Number(ns) => Some(ns as i64),
             _ => None,
         });
@@ -259,6 +333,9 @@ impl Host {
                 put_field(&mut builder, name.as_bytes(), capture, line);
             }
         }
+        if !rest.is_empty() {
+            builder.string_field(b"remainder", rest, b"");
+        }
         self.close_message().then_some(true)
     }
 }
@@ -275,6 +352,9 @@ pub fn put_field(builder: &mut MessageBuilder<'_>, name: &[u8], capture: &Captur
         Captured::Number(number) => {
             builder.double_field(name, *number, representation);
         }
+        Captured::Time(ns) => {
+            builder.double_field(name, *ns as f64, representation);
+        }
         Captured::Many(many) => put_many(builder, name, many, representation, line),
     }
 }
@@ -282,6 +362,9 @@ pub fn put_field(builder: &mut MessageBuilder<'_>, name: &[u8], capture: &Captur
 #[cold]
 fn put_many(builder: &mut MessageBuilder<'_>, name: &[u8], many: &Many, representation: &[u8], line: &[u8]) {
     match many {
+        Many::Unescaped(text) => {
+            builder.string_field(name, text, representation);
+        }
         Many::Texts(ranges) => {
             builder.field(name, ValueType::String, representation, |values| {
                 ranges.iter().for_each(|range| values.string(range.of(line)));
@@ -306,7 +389,9 @@ unsafe fn push(state: State, value: &Captured, line: &[u8]) {
             Captured::Text(range) => raw::push_bytes(state, range.of(line)),
             Captured::Word(word) => raw::push_bytes(state, word.as_bytes()),
             Captured::Number(number) => ffi::lua_pushnumber(state, *number),
+            Captured::Time(ns) => ffi::lua_pushnumber(state, *ns as f64),
             Captured::Many(many) => match &**many {
+                Many::Unescaped(text) => raw::push_bytes(state, text),
                 Many::Texts(ranges) => {
                     ffi::lua_createtable(state, ranges.len() as c_int, 0);
                     for (place, range) in ranges.iter().enumerate() {
