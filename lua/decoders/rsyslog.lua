@@ -14,6 +14,7 @@ timestamp sets the Timestamp, pri or a severity property the Severity, syslogtag
 hostname or source the Hostname, msg the Payload. Every other property becomes a field.
 --]]
 
+local misfit = require "native_grammars".misfit
 local syslog = require "syslog"
 
 local grammar = syslog.build_rsyslog_grammar(read_config("template")
@@ -25,7 +26,7 @@ local severities = { "syslogseverity", "syslogseverity-text", "syslogpriority", 
 
 function process_message()
     local fields = grammar:match(read_message("Payload"))
-    if not fields then return -1 end
+    if not fields then return -1, (misfit(grammar, read_message("Payload"), "template")) end
 
     local msg = { Type = msg_type, Timestamp = fields.timestamp, Payload = fields.msg, Fields = fields }
     fields.timestamp = nil

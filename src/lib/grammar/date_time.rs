@@ -123,7 +123,7 @@ pub fn clf(text: &[u8], cache: &mut ClfCache) -> Option<i64> {
 }
 
 /// `+hhmm`, or `+hh:mm` with a colon: seconds east of UTC, and its length.
-fn numeric_offset(text: &[u8], colon: bool) -> Option<(i64, usize)> {
+pub fn numeric_offset(text: &[u8], colon: bool) -> Option<(i64, usize)> {
     let sign = match text.first()? {
         b'+' => 1,
         b'-' => -1,
@@ -218,9 +218,31 @@ pub fn pgsql(text: &[u8]) -> Option<(i64, usize)> {
     Some((nanoseconds(seconds(date, hour, minute, second)?, 0)?, 19))
 }
 
-/// The year now, in UTC: formats without a year mean this one.
-pub fn current_year() -> i64 {
-    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year() as i64
+/// A time may be so far ahead of the receiver's clock; a later one was a year ago.
+pub const AHEAD: i64 = 2 * 86_400 * SECOND;
+
+/// A time whose year isn't said, received at a time, ns, in the year `this`: the last one that isn't far ahead of that. Only
+/// some years have a 29th of February.
+pub fn in_likely_year(received: i64, this: i64, mut in_year: impl FnMut(i64) -> Option<i64>) -> Option<i64> {
+    let latest = received.saturating_add(AHEAD);
+    // 1896 to 1904 is the longest time without one.
+    (this - 8..=this + 1).rev().find_map(|year| in_year(year).filter(|&time| time <= latest))
+}
+
+/// The same in the last year in which it isn't far ahead of this machine's clock.
+pub fn rfc3164_now(text: &[u8]) -> Option<(i64, usize)> {
+    let now = jiff::Timestamp::now();
+    let this = now.to_zoned(jiff::tz::TimeZone::UTC).year() as i64;
+    let received = i64::try_from(now.as_nanosecond()).ok()?;
+    let mut len = 0;
+    let in_year = |year| {
+        rfc3164(text, year).map(|(ns, found)| {
+            len = found;
+            ns
+        })
+    };
+    let ns = in_likely_year(received, this, in_year)?;
+    Some((ns, len))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! `%property:from:to:options%`. Positions and regular expressions in a property are read and passed over.
 //! A line end that closes the template is optional in the line.
 
-use super::date_time::{self, SECOND, current_year};
-use super::{Captured, Captures, Grammar, MAX_LINE, Many, Range, ip_address};
+use super::date_time::{self, SECOND};
+use super::{Captured, Captures, Grammar, MAX_LINE, Many, Range, ip_address, misfit_at};
 
 /// A compiled template.
 pub struct Rsyslog {
@@ -120,11 +120,28 @@ impl Grammar for Rsyslog {
         if line.len() > MAX_LINE {
             return None;
         }
+        self.read(line, captures).ok()
+    }
+
+    fn misfit(&self, line: &[u8]) -> Option<String> {
+        let (at, part) = self.read(line, &mut Captures::default()).err()?;
+        let expected = match self.parts.get(part)? {
+            Part::Space | Part::Spaces => "a blank".to_string(),
+            Part::Literal(text) => format!("{:?}", String::from_utf8_lossy(text)),
+            Part::Property(name, _) => format!("%{}%", self.names.get(*name)?),
+        };
+        Some(misfit_at(line, at, &expected))
+    }
+}
+
+impl Rsyslog {
+    /// Where what was read ends; or where it doesn't go on, and which part is missing there.
+    fn read(&self, line: &[u8], captures: &mut Captures) -> Result<usize, (usize, usize)> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let mut at = 0;
         for (place, part) in self.parts.iter().enumerate() {
             let rest = &line[at..];
-            at = match part {
+            let next = match part {
                 Part::Space => rest.first().filter(|byte| byte.is_ascii_whitespace()).map(|_| at + 1),
                 Part::Literal(text) => rest.starts_with(text).then_some(at + text.len()),
                 Part::Spaces => {
@@ -135,9 +152,10 @@ impl Grammar for Rsyslog {
                     let following = &self.parts[place + 1..];
                     kind.read(line, at, *name, following, self.year, captures)
                 }
-            }?;
+            };
+            at = next.ok_or((at, place))?;
         }
-        Some(at)
+        Ok(at)
     }
 }
 
@@ -221,7 +239,10 @@ impl Kind {
             }
             Kind::Time(format) => {
                 let (ns, len) = match format {
-                    TimeFormat::Rfc3164 => date_time::rfc3164(rest, year.unwrap_or_else(current_year))?,
+                    TimeFormat::Rfc3164 => match year {
+                        Some(year) => date_time::rfc3164(rest, year)?,
+                        None => date_time::rfc3164_now(rest)?,
+                    },
                     TimeFormat::Rfc3339 => date_time::rfc3339(rest)?,
                     TimeFormat::Mysql => date_time::mysql(rest)?,
                     TimeFormat::Pgsql => date_time::pgsql(rest)?,
@@ -304,7 +325,8 @@ fn structured_data_len(rest: &[u8]) -> Option<usize> {
     (at > 0).then_some(at)
 }
 
-/// Compiles a template. `year` is the one of timestamps that have none; this year if not given.
+/// Compiles a template. `year` is the one of timestamps that have none; without it, the last one in which they
+/// aren't far ahead of the clock.
 ///
 /// # Errors
 /// Heka's sentences.

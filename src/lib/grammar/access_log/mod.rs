@@ -160,10 +160,7 @@ impl Grammar for AccessLog {
         if line.len() > MAX_LINE {
             return None;
         }
-        match self.read(line, captures) {
-            Ok(end) => Some(end),
-            Err(_) => None,
-        }
+        self.read(line, captures).ok()
     }
 
     fn misfit(&self, line: &[u8]) -> Option<String> {

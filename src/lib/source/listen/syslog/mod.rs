@@ -1,7 +1,9 @@
 //! Syslog messages: RFC 5424, and RFC 3164 as senders really write it.
 //!
-//! Nothing is refused. What can't be parsed is a message too, with everything as its payload and a field
-//! `syslog_error` that says which part was wrong.
+//! Nothing is refused. What was read before a part that is wrong is kept, the rest is the payload, and a field
+//! `syslog_error` says which part it was.
+
+mod time;
 
 use jiff::tz::TimeZone;
 
@@ -10,8 +12,6 @@ use crate::grammar::date_time::{self, SECOND};
 use crate::message::{MessageBuilder, TextHeader, ValueType, uuid};
 use crate::stream::put_frame;
 
-/// A time may be so far ahead of the receiver's clock; a later one was a year ago.
-const AHEAD: i64 = 2 * 86_400 * SECOND;
 /// Parameters of an element that may stand between two of the same name to be values of one field.
 const NEAR: usize = 64;
 /// What a PRI that is missing means: user.notice (RFC 3164, 4.3.3).
@@ -98,27 +98,25 @@ impl Syslog {
     pub fn put(&mut self, text: &[u8], truncated: bool, origin: &Origin, frames: &mut Vec<u8>) -> bool {
         self.parameters.clear();
         let start = text.iter().take_while(|&&byte| byte == b' ').count();
-        let (pri, parsed) = match pri(&text[start..]) {
-            Pri::Good(pri, len) => (pri, self.parse(&text[start + len..], true)),
-            Pri::Missing => (NOTICE, self.parse(&text[start..], false)),
-            Pri::Bad => (NOTICE, Err("pri")),
-        };
-        let (parsed, error) = match parsed {
-            Ok(parsed) => (parsed, None),
-            Err(error) => {
-                self.parameters.clear();
-                (Parsed { payload: text, ..Parsed::default() }, Some(error))
+        let (pri, (parsed, error)) = match pri(&text[start..]) {
+            Pri::Good(pri, len) => (pri, self.parse(text, start + len, true)),
+            Pri::Odd(pri, len) => {
+                let (parsed, _) = self.parse(text, start + len, true);
+                (pri, (parsed, Some("pri")))
             }
+            Pri::Missing => (NOTICE, self.parse(text, start, false)),
+            Pri::Bad => (NOTICE, (Parsed { payload: text, ..Parsed::default() }, Some("pri"))),
         };
         self.write(text, truncated, pri, &parsed, error, origin);
         put_frame(frames, None, &self.message);
         error.is_none()
     }
 
-    fn parse<'a>(&mut self, text: &'a [u8], has_pri: bool) -> Result<Parsed<'a>, &'static str> {
-        match text.strip_prefix(b"1 ") {
-            Some(rest) if has_pri => self.rfc5424(rest),
-            _ => Ok(self.rfc3164(text, has_pri)),
+    /// What follows the PRI, which ends at a place; and which part of it is wrong.
+    fn parse<'a>(&mut self, text: &'a [u8], at: usize, has_pri: bool) -> (Parsed<'a>, Option<&'static str>) {
+        match text[at..].strip_prefix(b"1 ") {
+            Some(rest) if has_pri => self.rfc5424(text, rest),
+            _ => self.rfc3164(&text[at..], has_pri),
         }
     }
 
@@ -168,20 +166,44 @@ impl Syslog {
         self.message.extend_from_slice(origin.fields());
     }
 
-    /// What follows the version (RFC 5424, 6).
-    fn rfc5424<'a>(&mut self, text: &'a [u8]) -> Result<Parsed<'a>, &'static str> {
-        let mut rest = text;
-        let mut parsed = Parsed::default();
-        let time = token(&mut rest).ok_or("header")?;
+    /// What follows the version (RFC 5424, 6). `text` is all of the message.
+    fn rfc5424<'a>(&mut self, text: &'a [u8], after: &'a [u8]) -> (Parsed<'a>, Option<&'static str>) {
+        let mut rest = after.trim_ascii_start();
+        let mut parsed = Parsed { payload: text, ..Parsed::default() };
+        let mut error = None;
+        let Some(time) = token(&mut rest) else { return (parsed, Some("header")) };
         if time != b"-" {
-            let (time, offset, _) = date_time::iso(time).filter(|&(.., len)| len == time.len()).ok_or("timestamp")?;
-            parsed.time = Some(if offset.is_some() { time } else { self.in_zone(time) });
+            match self.strict_time(time) {
+                None => return (parsed, Some("timestamp")),
+                // Cisco Meraki's: version, seconds, host, kind of event, and its text.
+                Some((time, true)) => {
+                    parsed.time = time;
+                    (parsed.host, parsed.app) = (token(&mut rest), token(&mut rest));
+                    parsed.payload = rest;
+                    return (parsed, None);
+                }
+                Some((time, false)) => {
+                    parsed.time = time;
+                    error = time.is_none().then_some("timestamp");
+                }
+            }
         }
+        let mut ends = false;
         for part in [&mut parsed.host, &mut parsed.app, &mut parsed.procid, &mut parsed.msgid] {
-            let value = token(&mut rest).ok_or("header")?;
-            *part = Some(value).filter(|value| value != b"-");
+            let value = token(&mut rest);
+            ends |= value.is_none();
+            let value = value.unwrap_or_else(|| std::mem::take(&mut rest));
+            *part = Some(value).filter(|value| *value != b"-" && !value.is_empty());
         }
-        let len = self.structured_data(rest).ok_or(if rest.is_empty() { "header" } else { "structured-data" })?;
+        if ends {
+            parsed.payload = b"";
+            return (parsed, Some("header"));
+        }
+        let Some(len) = self.structured_data(rest) else {
+            self.parameters.clear();
+            parsed.payload = rest;
+            return (parsed, Some(if rest.is_empty() { "header" } else { "structured-data" }));
+        };
         parsed.data = rest;
         parsed.payload = match rest.get(len) {
             None => b"",
@@ -190,9 +212,12 @@ impl Syslog {
                 // The mark of UTF-8 in front of it is none of the message (RFC 5424, 6.4).
                 message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message)
             }
-            Some(_) => return Err("structured-data"),
+            Some(_) => {
+                error = Some("structured-data");
+                &rest[len..]
+            }
         };
-        Ok(parsed)
+        (parsed, error)
     }
 
     /// Notes the parameters of structured data; answers how long it is, or nothing when it is none.
@@ -250,137 +275,82 @@ impl Syslog {
     }
 
     /// What follows the PRI, or a line without one.
-    fn rfc3164<'a>(&mut self, text: &'a [u8], has_pri: bool) -> Parsed<'a> {
-        let blanks = text.iter().take_while(|&&byte| byte == b' ').count();
-        let mut rest = &text[blanks..];
+    fn rfc3164<'a>(&mut self, text: &'a [u8], has_pri: bool) -> (Parsed<'a>, Option<&'static str>) {
+        let mut rest = text.trim_ascii_start();
         let mut parsed = Parsed { payload: text, ..Parsed::default() };
+        let mut error = None;
         let numbered = sequence(rest).filter(|(_, after)| {
-            let unset = after.strip_prefix(b"*").or(after.strip_prefix(b".")).unwrap_or(after);
-            after.first() == Some(&b'%') || self.time(unset).is_some()
+            after.first() == Some(&b'%') || self.time(unset(after)).is_some() || self.named_before_time(after).is_some()
         });
         if let Some((number, after)) = numbered {
             (parsed.sequence, rest) = (Some(number), after);
         }
-        // A clock that isn't set, or not synchronised.
-        let clock = rest.strip_prefix(b"*").or(rest.strip_prefix(b".")).unwrap_or(rest);
-        match self.time(clock) {
-            Some((time, len)) => {
-                parsed.time = Some(time);
-                rest = clock[len..].trim_ascii_start();
-                if let Some((host, after)) = self.host(rest) {
-                    (parsed.host, rest) = (Some(host), after);
+        let mut slashed = false;
+        // Devices of Cisco's may name themselves before the time, too.
+        let named = self.named_before_time(rest).filter(|_| has_pri || parsed.sequence.is_some());
+        if let Some((host, after)) = named {
+            (parsed.host, rest) = (Some(host), after);
+        }
+        match self.time(unset(rest)) {
+            Some(time) => {
+                (parsed.time, slashed) = (time.ns, time.slashed);
+                error = time.ns.is_none().then_some("timestamp");
+                rest = unset(rest)[time.len..].trim_ascii_start();
+                if parsed.host.is_none()
+                    && let Some((host, after)) = self.host(rest)
+                {
+                    (parsed.host, rest) = (Some(host), after.trim_ascii_start());
+                    // `host : %TAG: …`
+                    if let Some(after) = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start)
+                        && after.first() == Some(&b'%')
+                    {
+                        rest = after;
+                    }
                 }
                 // With a domain, Cisco's times come after the name.
-                if let Some((time, len)) = self.time(rest) {
-                    (parsed.time, rest) = (Some(time), rest[len..].trim_ascii_start());
+                if let Some(time) = self.time(rest) {
+                    (parsed.time, rest) = (time.ns, rest[time.len..].trim_ascii_start());
                 }
             }
             // A line of free text is not searched for a tag.
-            None if !has_pri && parsed.sequence.is_none() => return parsed,
+            None if !has_pri && parsed.sequence.is_none() => return (parsed, None),
             None => {}
         }
         if let Some(tag) = tag(rest) {
             (parsed.app, parsed.procid, rest) = (Some(tag.app), tag.procid, tag.rest);
+        } else if slashed
+            && let mut after = rest
+            && let Some(app) = token(&mut after)
+            && let Some(text) = after.strip_prefix(b": ")
+        {
+            (parsed.app, rest) = (Some(app), text);
         }
         parsed.payload = rest;
-        parsed
+        (parsed, error)
+    }
+
+    /// `name: Jan 10 10:00:00…`: the name, and what follows it.
+    fn named_before_time<'a>(&mut self, text: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let mut rest = text;
+        let name = token(&mut rest)?.strip_suffix(b":").filter(|name| !name.is_empty())?;
+        self.time(unset(rest)).is_some().then_some((name, rest))
     }
 
     /// The host that a text begins with, and what follows it.
     fn host<'a>(&mut self, text: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         let mut rest = text;
-        let host = token(&mut rest).filter(|host| host[0] != b'%')?;
-        let Some(name) = host.strip_suffix(b":") else { return Some((host, rest)) };
+        let host = token(&mut rest).filter(|host| !b"%{\"<[(".contains(&host[0]))?;
+        let is_address = std::str::from_utf8(host).is_ok_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
+        let Some(name) = host.strip_suffix(b":").filter(|_| !is_address) else { return Some((host, rest)) };
         // A tag ends so, too: a host is followed by a time or a tag of Cisco's.
         (!name.is_empty() && (rest.first() == Some(&b'%') || self.time(rest).is_some())).then_some((name, rest))
-    }
-
-    /// The time that a text begins with, ns, and its length; a blank or nothing follows.
-    fn time(&mut self, text: &[u8]) -> Option<(i64, usize)> {
-        let (time, mut at) = match text.first()? {
-            b'0'..=b'9' => {
-                let (time, offset, len) = date_time::iso(text)?;
-                (if offset.is_some() { time } else { self.in_zone(time) }, len)
-            }
-            _ => self.bsd_time(text)?,
-        };
-        at += (text.get(at) == Some(&b':')) as usize;
-        matches!(text.get(at), None | Some(b' ')).then_some((time, at))
-    }
-
-    /// `Oct 11 22:14:15`, with a year before or after the time, a fraction, and a zone's name.
-    fn bsd_time(&mut self, text: &[u8]) -> Option<(i64, usize)> {
-        const MONTHS: &[u8; 36] = b"janfebmaraprmayjunjulaugsepoctnovdec";
-        let name = text.get(..3)?.to_ascii_lowercase();
-        let month = MONTHS.chunks(3).position(|month| month == name)? as i64 + 1;
-        let mut at = 3 + blanks(text, 3)?;
-        let width = text[at..].iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
-        let day = date_time::digits(&text[at..], width).filter(|_| width == 1 || width == 2)?;
-        at += width;
-        at += blanks(text, at)?;
-        let mut year = four_digits(text, at);
-        if year.is_some() {
-            at += 4;
-            at += blanks(text, at)?;
-        }
-        let (hour, minute, second) = date_time::clock(&text[at..]).filter(|&(.., second)| second < 60)?;
-        at += 8;
-        let mut part = 0;
-        if matches!(text.get(at), Some(b'.' | b',')) {
-            let (ns, len) = date_time::part_of_a_second(&text[at + 1..])?;
-            (part, at) = (ns, at + len);
-        }
-        if year.is_none() && text.get(at) == Some(&b' ') {
-            year = four_digits(text, at + 1);
-            at += if year.is_some() { 5 } else { 0 };
-        }
-        let zone = match zone_name(&text[at..]) {
-            Some(name) => {
-                at += 1 + name.len();
-                name
-            }
-            None => b"",
-        };
-        let utc = matches!(zone, b"UTC" | b"GMT" | b"Z");
-        let latest = self.received.saturating_add(AHEAD);
-        let this = self.year;
-        let mut in_year = |year: i64| {
-            let days = date_time::days(year, month, day)?;
-            let time = date_time::nanoseconds(date_time::seconds(days, hour, minute, second)?, part)?;
-            Some(if utc { time } else { self.in_zone(time) })
-        };
-        let time = match year {
-            Some(year) => in_year(year),
-            None => {
-                [this + 1, this, this - 1].into_iter().find_map(|year| in_year(year).filter(|&time| time <= latest))
-            }
-        };
-        Some((time?, at))
-    }
-
-    /// A time of the zone's clocks as one of UTC.
-    fn in_zone(&mut self, time: i64) -> i64 {
-        if self.options.zone == TimeZone::UTC {
-            return time;
-        }
-        // Clocks are changed at quarters of an hour: asking the zone for each message costs more than all the rest.
-        let quarter = time.div_euclid(900 * SECOND);
-        let offset = match self.offset {
-            Some((known, offset)) if known == quarter => offset,
-            _ => {
-                let civil = jiff::Timestamp::from_nanosecond(time as i128).unwrap_or_default();
-                let civil = civil.to_zoned(TimeZone::UTC).datetime();
-                let zoned = self.options.zone.to_zoned(civil).map_or(0, |zoned| zoned.offset().seconds() as i64);
-                self.offset = Some((quarter, zoned));
-                zoned
-            }
-        };
-        time.saturating_sub(offset * SECOND)
     }
 }
 
 enum Pri {
     Good(u8, usize),
+    /// With leading zeros, or over 191.
+    Odd(u8, usize),
     Missing,
     Bad,
 }
@@ -392,39 +362,35 @@ fn pri(text: &[u8]) -> Pri {
     }
     let len = text[1..].iter().take(4).take_while(|byte| byte.is_ascii_digit()).count();
     let digits = &text[1..1 + len];
-    let value = date_time::digits(digits, len).filter(|&value| value < 192 && (1..=3).contains(&len));
-    match value {
-        Some(value) if text.get(1 + len) == Some(&b'>') && (len == 1 || digits[0] != b'0') => {
-            Pri::Good(value as u8, len + 2)
-        }
-        _ => Pri::Bad,
+    if !(1..=3).contains(&len) || text.get(1 + len) != Some(&b'>') {
+        return Pri::Bad;
     }
+    match date_time::digits(digits, len).filter(|&value| value < 192) {
+        Some(value) if len == 1 || digits[0] != b'0' => Pri::Good(value as u8, len + 2),
+        value => Pri::Odd(value.map_or(NOTICE, |value| value as u8), len + 2),
+    }
+}
+
+/// A time without the mark of a clock that isn't set, or not synchronised.
+fn unset(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"*").or(text.strip_prefix(b".")).unwrap_or(text)
+}
+
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
 }
 
 /// Takes what stands before the next blank, and the blank.
 fn token<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let at = memchr::memchr(b' ', rest).filter(|&at| at > 0)?;
+    let at = memchr::memchr2(b' ', b'\t', rest).filter(|&at| at > 0)?;
     let (token, after) = rest.split_at(at);
     *rest = &after[1..];
     Some(token)
 }
 
 fn blanks(text: &[u8], at: usize) -> Option<usize> {
-    let count = text.get(at..)?.iter().take_while(|&&byte| byte == b' ').count();
+    let count = text.get(at..)?.iter().take_while(|&&byte| is_blank(byte)).count();
     (count > 0).then_some(count)
-}
-
-/// A year: four digits and a blank, or the end.
-fn four_digits(text: &[u8], at: usize) -> Option<i64> {
-    let year = date_time::digits(text.get(at..)?, 4)?;
-    matches!(text.get(at + 4), None | Some(b' ' | b':')).then_some(year)
-}
-
-/// The name of a zone, which a blank comes before and a colon after.
-fn zone_name(text: &[u8]) -> Option<&[u8]> {
-    let name = text.strip_prefix(b" ")?;
-    let len = name.iter().take(6).take_while(|byte| byte.is_ascii_uppercase()).count();
-    (len > 0 && name.get(len) == Some(&b':') && matches!(name.get(len + 1), None | Some(b' '))).then(|| &name[..len])
 }
 
 /// `91: `, or `91 : `: a sequence number as Cisco's devices write them, and what follows.
@@ -446,8 +412,8 @@ struct Tag<'a> {
 
 /// `app[procid]: `: the tag that a text begins with.
 fn tag(text: &[u8]) -> Option<Tag<'_>> {
-    let len = text.iter().take(49).take_while(|byte| !b" :[]".contains(byte)).count();
-    if len == 0 || len > 48 {
+    let len = text.iter().take(49).take_while(|byte| !b" \t:[]".contains(byte)).count();
+    if len == 0 || len > 48 || b"{\"<".contains(&text[0]) {
         return None;
     }
     let (app, mut rest) = text.split_at(len);
@@ -455,11 +421,15 @@ fn tag(text: &[u8]) -> Option<Tag<'_>> {
     if let Some(inside) = rest.strip_prefix(b"[") {
         let end = inside.iter().take(129).position(|&byte| byte == b']')?;
         (procid, rest) = (Some(&inside[..end]).filter(|id| !id.is_empty()), &inside[end + 1..]);
+        // macOS: `launchd[1] (com.example.job): …`
+        if rest.starts_with(b" (") && memchr::memmem::find(rest, b"): ").is_some() {
+            return Some(Tag { app, procid, rest: &rest[1..] });
+        }
     }
     let rest = rest.strip_prefix(b":")?;
     match rest.split_first() {
         None => Some(Tag { app, procid, rest }),
-        Some((b' ', rest)) => Some(Tag { app, procid, rest }),
+        Some((b' ' | b'\t', rest)) => Some(Tag { app, procid, rest }),
         Some(_) => None,
     }
 }
@@ -527,4 +497,34 @@ fn unescape(text: &[u8], value: &mut Vec<u8>) {
         rest = &rest[at + 1 + quoted.is_some() as usize..];
     }
     value.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_message_with_all_of_its_end(
+            parts in proptest::collection::vec(prop_oneof![
+                Just("<13>".to_string()), Just("<030>1 ".into()), Just("1 ".into()), Just("2018-02-30T21:07:50Z ".into()),
+                Just("2016-12-31 23:59:60".into()), Just("1563249630.77 ".into()), Just("05/12/2023:1:00:00".into()),
+                Just("Feb 29 2:14:15".into()), Just("Mon Jan  1 00:00:00 2024".into()), Just("2024 Oct 11 ".into()),
+                Just(" CEST".into()), Just(" +0530".into()), Just(" UTC".into()), Just(" h".into()), Just(" a[1]: ".into()),
+                Just(" : %A-1-B: ".into()), Just("12: ".into()), Just("[a b=\"c\"]".into()), Just("-".into()), Just("\t".into()),
+                "[ -~]{0,6}", "\\PC{0,3}",
+            ], 0..8),
+            cut in 0usize..12,
+        ) {
+            let text = parts.concat();
+            let mut text = text.as_bytes();
+            text = &text[..text.len() - cut.min(text.len())];
+            let zone = TimeZone::fixed(jiff::tz::offset(2));
+            let mut syslog = Syslog::new(SyslogOptions { zone, raw: false, rsyslog_names: false });
+            syslog.at(1_700_000_000_000_000_000);
+            let (parsed, _) = syslog.parse(text, 0, true);
+            prop_assert!(text.ends_with(parsed.payload));
+        }
+    }
 }
