@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use common::{Workdir, binaries};
 
@@ -77,6 +78,31 @@ fn every_program_is_in_the_readme_the_makefile_and_this_test() {
         assert!(binaries().join(program).exists());
     }
     assert_eq!(programs.len(), PROGRAMS.len());
+}
+
+/// Distributions' packaging sets CFLAGS, which the project's own don't override: LuaJIT then has its compiler. Scripts have
+/// to be stopped all the same.
+#[test]
+fn scripts_are_stopped_in_a_build_with_other_cflags() {
+    let dir = Workdir::new();
+    let build = "CFLAGS='-g -O2' cargo build --quiet --target-dir target/foreign --bin heka-lua";
+    let built = dir.sh(&format!("cd {} && {build}", root().display()));
+    assert!(built.status.success(), "{}", built.stderr);
+    let program = root().join("target/foreign/debug/heka-lua");
+    let loops = [
+        "while true do end",
+        "local n = 0 for i = 1, 1e12 do n = n + i % 3 end",
+        "local function f(n) return f(n + 1) end f(1)",
+        "repeat local ok = pcall(function() while true do end end) until false",
+        "local t = {} for i = 1, 1e9 do t[i % 10] = i end",
+        "require 'string' while true do local s = string.rep('x', 10) end",
+    ];
+    for code in loops {
+        let began = Instant::now();
+        let ran = dir.sh(&format!("timeout -s KILL 20 {} -e \"{code}\"", program.display()));
+        assert!(ran.stderr.contains("instruction_limit exceeded"), "{code}: {}", ran.stderr);
+        assert!(began.elapsed() < Duration::from_secs(10), "{code}");
+    }
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::ffi::c_int;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use mlua::ffi;
 
+use super::lua::Lua;
 use super::raw::{self, State};
 
 /// Instructions between two looks at the budget.
@@ -165,6 +167,42 @@ impl Budget {
             unsafe { raw::raise(state, "C stack overflow") };
         }
     }
+}
+
+/// Runs a loop, once in a process, and sees whether the hook is called as often as it has to be. Limits rest on that: LuaJIT
+/// doesn't call it from code that it has compiled.
+///
+/// # Errors
+/// When scripts can't be stopped here.
+pub fn check_that_instructions_are_counted() -> Result<(), String> {
+    static COUNTED: OnceLock<bool> = OnceLock::new();
+    let counted = *COUNTED.get_or_init(|| Lua::new().is_ok_and(|lua| loop_is_counted(&lua)));
+    let words = "scripts don't run here: their instructions are not counted, so none could be stopped (LuaJIT's \
+                 compiler is on: something has opened its library)";
+    if counted { Ok(()) } else { Err(words.into()) }
+}
+
+fn loop_is_counted(lua: &Lua) -> bool {
+    // Hot after some fifty rounds.
+    const LOOP: &[u8] = b"local n = 0 for i = 1, 100000 do n = n + i % 7 end";
+    const LEAST: u32 = 100;
+    thread_local! {
+        static CALLS: Cell<u32> = const { Cell::new(0) };
+    }
+    unsafe extern "C-unwind" fn count(_: State, _: *mut ffi::lua_Debug) {
+        CALLS.set(CALLS.get() + 1);
+    }
+    CALLS.set(0);
+    let run = lua.protect(|state| {
+        // SAFETY: in a protected call; the text is valid for so many bytes.
+        unsafe {
+            ffi::lua_sethook(state, Some(count), ffi::LUA_MASKCOUNT, STEP);
+            if ffi::luaL_loadbufferx(state, LOOP.as_ptr().cast(), LOOP.len(), c"=loop".as_ptr(), c"t".as_ptr()) == 0 {
+                ffi::lua_call(state, 0, 0);
+            }
+        }
+    });
+    run.is_ok() && CALLS.get() >= LEAST
 }
 
 /// What the thread has taken of the processor's time.

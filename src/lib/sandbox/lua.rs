@@ -55,6 +55,12 @@ unsafe extern "C" fn allocate(memory: *mut c_void, block: *mut c_void, old: usiz
     }
 }
 
+unsafe extern "C-unwind" {
+    /// Switches the compiler (luajit.h); `mode` 0 is the engine, off.
+    fn luaJIT_setmode(state: *mut ffi::lua_State, index: c_int, mode: c_int) -> c_int;
+}
+const MODE_ENGINE_OFF: c_int = 0;
+
 impl Lua {
     /// An empty state without a limit.
     ///
@@ -69,6 +75,9 @@ impl Lua {
             drop(unsafe { Box::from_raw(memory) });
             return Err("not enough memory".into());
         }
+        // SAFETY: a state that nothing runs in. Compiled code doesn't call the hook that counts instructions: it must not
+        // be made, however LuaJIT was built.
+        unsafe { luaJIT_setmode(state, 0, MODE_ENGINE_OFF) };
         Ok(Lua { state, memory })
     }
 
@@ -86,8 +95,15 @@ impl Lua {
 
     /// Collects all garbage. Runs no script: there are no finalizers of scripts.
     pub fn collect(&self) {
-        // SAFETY: a full collection raises nothing.
-        unsafe { ffi::lua_gc(self.state, ffi::LUA_GCCOLLECT, 0) };
+        // LuaJIT may make its table of strings smaller meanwhile, which takes memory first; refused, that would raise. So the
+        // limit waits, and what raises in spite of that ends at the protected call.
+        // SAFETY: freed after the state only.
+        let limit = unsafe { std::mem::take(&mut (*self.memory).limit) };
+        let _ = self.protect(|state| {
+            // SAFETY: in a protected call.
+            unsafe { ffi::lua_gc(state, ffi::LUA_GCCOLLECT, 0) };
+        });
+        self.set_limit(limit);
     }
 
     /// Runs a closure in a protected call, on a stack of its own.
@@ -209,5 +225,45 @@ impl Drop for Lua {
             ffi::lua_close(self.state);
             drop(Box::from_raw(self.memory));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Garbage of many texts makes LuaJIT's table of strings grow, and a collection shrink it: at the limit, where each
+    /// allocation is refused, that must neither raise nor change the limit.
+    #[test]
+    fn collecting_at_the_limit_raises_nothing() {
+        let lua = Lua::new().unwrap();
+        for texts in [2_000, 40_000, 200_000] {
+            lua.set_limit(0);
+            lua.protect(|state| {
+                for number in 0..texts {
+                    // SAFETY: one push, taken off at once.
+                    unsafe {
+                        raw::push_bytes(state, format!("text {number}").as_bytes());
+                        ffi::lua_settop(state, 0);
+                    }
+                }
+            })
+            .unwrap();
+            let used = lua.used();
+            lua.set_limit(used);
+            lua.collect();
+            lua.collect();
+            assert!(lua.used() <= used, "{} {used}", lua.used());
+            let refused = lua.protect(|state| {
+                // SAFETY: raises, in a protected call.
+                unsafe { ffi::lua_newuserdata(state, used + 1) };
+            });
+            assert_eq!(refused.unwrap_err(), "not enough memory");
+        }
+    }
+
+    #[test]
+    fn instructions_are_counted_here() {
+        super::super::budget::check_that_instructions_are_counted().unwrap();
     }
 }

@@ -95,11 +95,12 @@ pub struct Usage {
 
 /// One script, loaded.
 pub struct Sandbox {
+    // Fields are dropped in order: the state is closed before what its functions and its hook point to is freed.
     lua: Lua,
     process: c_int,
     /// `LUA_NOREF` without one.
     timer: c_int,
-    host: *mut Host,
+    host: OwnedHost,
     budget: Box<Budget>,
     memory_limit: usize,
     usage: Usage,
@@ -132,6 +133,7 @@ impl Sandbox {
     /// # Errors
     /// When the configuration is wrong, or there is no memory.
     pub fn prepare(settings: &Settings) -> Result<Sandbox, String> {
+        budget::check_that_instructions_are_counted()?;
         let lua = Lua::new()?;
         let mut host = Host::new(settings.limits.output, settings.strict_nil, settings.modules.clone());
         host.config = settings.config.clone();
@@ -147,7 +149,7 @@ impl Sandbox {
             lua,
             process: ffi::LUA_NOREF,
             timer: ffi::LUA_NOREF,
-            host,
+            host: OwnedHost(host),
             budget: Box::new(Budget::new(settings.limits.instructions)),
             memory_limit: settings.limits.memory,
             usage: Usage::default(),
@@ -156,7 +158,7 @@ impl Sandbox {
         };
         let budget: *const Budget = &*sandbox.budget;
         sandbox.host_mut().budget = budget;
-        // SAFETY: a protected call; the host and the budget outlive the state (see the order of the fields and `drop`).
+        // SAFETY: a protected call; the host and the budget outlive the state (see the order of the fields).
         sandbox.lua.protect(|state| unsafe {
             environment::open(state, host.cast());
             host::register(state, host.cast(), kind);
@@ -373,14 +375,14 @@ impl Sandbox {
     }
 
     fn host(&self) -> &Host {
-        // SAFETY: made by `Box::into_raw` in `new`, freed in `drop`; scripts reach it only inside `call`, which takes
+        // SAFETY: made by `Box::into_raw` in `prepare`, freed when the sandbox is; scripts reach it only inside `call`, which takes
         // the sandbox mutably.
-        unsafe { &*self.host }
+        unsafe { &*self.host.0 }
     }
 
     fn host_mut(&mut self) -> &mut Host {
         // SAFETY: as above.
-        unsafe { &mut *self.host }
+        unsafe { &mut *self.host.0 }
     }
 }
 
@@ -410,10 +412,12 @@ fn with_remedy(message: String) -> String {
     }
 }
 
-impl Drop for Sandbox {
+/// What the state's functions point to, freed after the state.
+struct OwnedHost(*mut Host);
+
+impl Drop for OwnedHost {
     fn drop(&mut self) {
-        // SAFETY: made by `Box::into_raw`. The state still points to it, but runs nothing more: it has no finalizers
-        // that call host functions.
-        drop(unsafe { Box::from_raw(self.host) });
+        // SAFETY: made by `Box::into_raw`; the state that points to it is closed (see the fields of the sandbox).
+        drop(unsafe { Box::from_raw(self.0) });
     }
 }

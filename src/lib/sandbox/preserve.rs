@@ -47,7 +47,7 @@ impl Sandbox {
     pub fn save_state(&mut self) -> Result<Vec<u8>, String> {
         let version = self.lua.global_number(VERSION).unwrap_or(0.0) as i64;
         let mut walk = Walk {
-            host: self.host,
+            host: self.host.0,
             out: Vec::with_capacity(4096),
             path: b"_G".to_vec(),
             seen: HashMap::new(),
