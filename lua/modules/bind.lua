@@ -13,6 +13,7 @@ local l = require "lpeg"
 local dt = require "date_time"
 local ip = require "ip_address"
 local match = require "string".match
+local tonumber = tonumber
 local Cc, Cg, Ct, P, R, S = l.Cc, l.Cg, l.Ct, l.P, l.R, l.S
 
 local M = {}
@@ -34,13 +35,18 @@ end
 
 local day = dt.date_mday * "-" * dt.date_mabbr * "-" * dt.date_fullyear
 local clock = dt.time_hour * ":" * dt.time_minute * ":" * dt.time_second
-local time = Cg(Ct(day * " " * clock) / dt.time_to_ns, "Timestamp") * ("." * digit ^ 1) ^ -1
+local fraction = l.C(P "." * digit ^ 1) / tonumber + Cc(0)
+local function with_fraction(ns, part) return ns + part * 1e9 end
+local time = Cg(Ct(day * " " * clock) / dt.time_to_ns * fraction / with_fraction, "Timestamp")
+-- Where the channel has print-category and print-severity.
+local category = P "queries: " ^ -1
+local severity = (Cg(R("az", "AZ") ^ 1 * (P " " * digit ^ 1) ^ -1, "Severity") * ": ") ^ -1
 
 -- The whole name, and the same once more in its two parts.
 local function part(pattern, name) return Cg(l.Cb "FullQuery" / function(query) return (match(query, pattern)) end, name) end
 local name = Cg((1 - S " \n") ^ 1, "FullQuery") * part("^[^.]*", "QueryName") * part("^[^.]*%.(.+)$", "QueryDomain")
 
-M.query_log_grammar = time * " queries: " * Cg(R("az", "AZ") ^ 1, "Severity") * ": client "
+M.query_log_grammar = time * " " * category * severity * "client "
     * (P "@0x" * R("09", "af") ^ 1 * " ") ^ -1 * address "ClientIP" * "#" * Cg(digit ^ 1, "ClientEphemeralPort")
     * " (" * (1 - P ")") ^ 0 * "): " * (P "view " * (1 - P ":") ^ 0 * ": ") ^ -1 * "query: " * name * " "
     * Cg(M.dns_record_class, "RecordClass") * " " * Cg(M.dns_record_type, "RecordType") * " "

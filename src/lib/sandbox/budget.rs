@@ -183,8 +183,9 @@ pub fn check_that_instructions_are_counted() -> Result<(), String> {
 }
 
 fn loop_is_counted(lua: &Lua) -> bool {
-    // Hot after some fifty rounds.
-    const LOOP: &[u8] = b"local n = 0 for i = 1, 100000 do n = n + i % 7 end";
+    // Hot after some fifty rounds, of four instructions each.
+    const LOOP: &[u8] = b"local n = 0 for i = 1, 2000 do n = n + i % 7 end";
+    const EVERY: c_int = 50;
     const LEAST: u32 = 100;
     thread_local! {
         static CALLS: Cell<u32> = const { Cell::new(0) };
@@ -196,7 +197,7 @@ fn loop_is_counted(lua: &Lua) -> bool {
     let run = lua.protect(|state| {
         // SAFETY: in a protected call; the text is valid for so many bytes.
         unsafe {
-            ffi::lua_sethook(state, Some(count), ffi::LUA_MASKCOUNT, STEP);
+            ffi::lua_sethook(state, Some(count), ffi::LUA_MASKCOUNT, EVERY);
             if ffi::luaL_loadbufferx(state, LOOP.as_ptr().cast(), LOOP.len(), c"=loop".as_ptr(), c"t".as_ptr()) == 0 {
                 ffi::lua_call(state, 0, 0);
             }

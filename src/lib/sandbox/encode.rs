@@ -11,6 +11,7 @@ use super::host::{Host, Identity};
 use super::native;
 use super::raw::{self, State};
 use super::record;
+use super::write::whole_ns;
 use crate::message::wire::{close_length, put_bytes, put_varint};
 use crate::message::{Headers, MessageBuilder, TextHeader, ValueType, uuid};
 
@@ -58,7 +59,7 @@ pub unsafe fn message(state: State, table: c_int, host: &mut Host, origin: Origi
 
         header(state, table, host, Key::Timestamp);
         let timestamp = match raw::number(state, -1) {
-            Some(number) => number as i64,
+            Some(number) => whole_ns(number),
             // As Heka: now, in whole seconds.
             None => host.now() / 1_000_000_000 * 1_000_000_000,
         };

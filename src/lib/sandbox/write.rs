@@ -79,7 +79,7 @@ fn put_header(name: &[u8], value: NewValue<'_>, buf: &mut Vec<u8>) -> Option<()>
         }
         (b"Timestamp", value) => {
             let ns = match value {
-                NewValue::Number(number) => number as i64,
+                NewValue::Number(number) => whole_ns(number),
                 NewValue::Text(text) => timestamp(text)?,
                 _ => return None,
             };
@@ -91,6 +91,15 @@ fn put_header(name: &[u8], value: NewValue<'_>, buf: &mut Vec<u8>) -> Option<()>
         _ => return None,
     }
     Some(())
+}
+
+/// A script's nanoseconds. A double holds those of today to 256 of them: what is so near to whole microseconds was meant so,
+/// since finer ones can't be said in it.
+pub fn whole_ns(number: f64) -> i64 {
+    const EXACT: f64 = (1u64 << 53) as f64;
+    let ns = number as i64;
+    let whole = ns.saturating_add(500).div_euclid(1_000).saturating_mul(1_000);
+    if number.abs() > EXACT && whole.abs_diff(ns) <= 128 { whole } else { ns }
 }
 
 fn integer(value: NewValue<'_>) -> Option<i32> {

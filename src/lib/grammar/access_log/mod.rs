@@ -73,23 +73,24 @@ impl Between {
     }
 
     /// Where a text before it ends: at the first place that has all of it; where no place has, at the first that has its
-    /// first character.
+    /// first character. And where itself ends.
     #[inline]
-    fn text_len(&self, line: &[u8], at: usize) -> usize {
+    fn text_len(&self, line: &[u8], at: usize) -> (usize, Option<usize>) {
         let rest = &line[at..];
         let mut from = 0;
         let mut first = None;
         while let Some(found) = self.begin(&rest[from..]) {
             let found = from + found;
-            if self.end(line, at + found).is_some() {
-                return found;
+            if let Some(end) = self.end(line, at + found) {
+                return (found, Some(end));
             }
             first = first.or(Some(found));
             from = found + 1;
         }
-        first.unwrap_or(rest.len())
+        (first.unwrap_or(rest.len()), None)
     }
 
+    #[inline]
     fn begin(&self, rest: &[u8]) -> Option<usize> {
         match self.pieces.first() {
             Some(Piece::Literal(text)) if text[0] == b'"' => value::quoted_len(rest),
@@ -180,17 +181,19 @@ impl AccessLog {
         let mut at = 0;
         // Parts of the time that stand by themselves.
         let mut adjust = 0;
-        for (place, part) in self.parts.iter().enumerate() {
+        let mut place = 0;
+        while let Some(part) = self.parts.get(place) {
             let next = match part {
                 Part::Between(between) => between.end(line, at),
                 Part::Variable(name, Kind::Text) => {
-                    let len = self.text_len(place, line, at);
-                    let range = Range::new(at, at + len);
+                    let (len, after) = self.text_len(place, line, at);
                     match self.escapes.undo(&line[at..at + len]) {
-                        None => captures.put(*name, Captured::Text(range), ""),
+                        None => captures.put(*name, Captured::Text(Range::new(at, at + len)), ""),
                         Some(text) => captures.put(*name, Captured::Many(Box::new(Many::Unescaped(text))), ""),
                     }
-                    Some(at + len)
+                    // What stands behind it was just read, too.
+                    place += after.is_some() as usize;
+                    Some(after.unwrap_or(at + len))
                 }
                 Part::Variable(name, kind) => {
                     let read = kind.read(line, at, *name, captures, &mut adjust);
@@ -199,6 +202,7 @@ impl AccessLog {
                 }
             };
             at = next.ok_or((at, place))?;
+            place += 1;
         }
         if adjust != 0
             && let Some(capture) = captures.list.iter_mut().rev().find(|capture| capture.name == self.time)
@@ -218,14 +222,14 @@ impl AccessLog {
         }
     }
 
-    /// How long a text is that ends at what stands behind a part.
+    /// How long a text is that ends at what stands behind a part; and where that ends.
     #[inline]
-    fn text_len(&self, place: usize, line: &[u8], at: usize) -> usize {
+    fn text_len(&self, place: usize, line: &[u8], at: usize) -> (usize, Option<usize>) {
         match self.parts.get(place + 1) {
             Some(Part::Between(between)) => between.text_len(line, at),
             // The last one takes all, but what ends the line.
-            None => line[at..].trim_ascii_end().len(),
-            _ => line[at..].iter().position(|&byte| is_space(byte)).unwrap_or(line.len() - at),
+            None => (line[at..].trim_ascii_end().len(), None),
+            _ => (line[at..].iter().position(|&byte| is_space(byte)).unwrap_or(line.len() - at), None),
         }
     }
 }

@@ -67,6 +67,11 @@ impl Escapes {
         if self == Escapes::None || memchr::memchr(b'\\', text).is_none() {
             return None;
         }
+        Some(self.plain(text))
+    }
+
+    #[cold]
+    fn plain(self, text: &[u8]) -> Vec<u8> {
         let mut plain = Vec::with_capacity(text.len());
         let mut rest = text;
         while let [byte, after @ ..] = rest {
@@ -97,7 +102,7 @@ impl Escapes {
                 }
             }
         }
-        Some(plain)
+        plain
     }
 }
 

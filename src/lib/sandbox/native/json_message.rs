@@ -11,6 +11,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::super::host::{Host, in_zone};
 use super::super::raw::{self, State};
+use super::super::write::whole_ns;
 use super::cjson::{Lexer, Token};
 use crate::message::{MessageBuilder, TextHeader, now_ns, uuid};
 
@@ -169,9 +170,8 @@ impl Host {
         }
 
         // As an injected table: now, in whole seconds.
-        let time = parts
-            .timestamp
-            .map_or_else(|| clock.unwrap_or_else(now_ns) / 1_000_000_000 * 1_000_000_000, |time| time as i64);
+        let time =
+            parts.timestamp.map_or_else(|| clock.unwrap_or_else(now_ns) / 1_000_000_000 * 1_000_000_000, whole_ns);
         let id = parts.uuid.unwrap_or_else(uuid::new_v4);
         let mut builder = MessageBuilder::new(out, &id, in_zone(zone.as_ref(), time));
         let text = |builder: &mut MessageBuilder<'_>, header, otherwise: Option<&[u8]>| {
