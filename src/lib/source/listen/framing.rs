@@ -7,6 +7,9 @@ use memchr::{memchr, memchr2};
 
 use crate::stream::{Effort, Scanned, scan};
 
+/// A count of ten digits, a blank, and a PRI of three.
+const LONGEST_COUNT: usize = 16;
+
 /// How messages are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -37,6 +40,8 @@ enum Skip {
     Bytes(u64),
     /// The rest of a line that is over the limit.
     Line,
+    /// The same, which another counted message may end, too.
+    Lost,
 }
 
 /// The messages of one connection, in pieces as they are received.
@@ -47,6 +52,11 @@ pub struct Splitter {
     /// Bytes of `pending` that hold no end of a line.
     searched: usize,
     skip: Skip,
+    /// Counted messages have come; and what comes now is none, though it should be: a count was wrong.
+    counts: bool,
+    lost: bool,
+    /// Messages that came so, by the next count or a line's end.
+    pub miscounted: u64,
     /// Bytes between Heka's records.
     pub garbage: u64,
     effort: Effort,
@@ -61,6 +71,9 @@ impl Splitter {
             pending: Vec::new(),
             searched: 0,
             skip: Skip::Nothing,
+            counts: false,
+            lost: false,
+            miscounted: 0,
             garbage: 0,
             effort: Effort::new(limit),
         }
@@ -95,12 +108,14 @@ impl Splitter {
     /// The connection has ended, or is `cut`: what is there is a message, though maybe not all of it.
     pub fn finish(&mut self, cut: bool, mut take: impl FnMut(Piece<'_>)) {
         let pending = std::mem::take(&mut self.pending);
+        let lost = self.lost && self.searched > 0;
         self.searched = 0;
         if pending.is_empty() || self.skip != Skip::Nothing {
             return;
         }
         match self.framing {
             Framing::Heka => self.garbage += pending.len() as u64,
+            Framing::Syslog if lost => self.hand_over_lost(&pending, cut, &mut take),
             Framing::Syslog => match counted(&pending) {
                 Count::Octets { prefix, .. } => take(Piece { bytes: &pending[prefix..], truncated: true }),
                 Count::Unknown | Count::None => self.hand_over(&pending, cut, &mut take),
@@ -147,6 +162,14 @@ impl Splitter {
                         continue;
                     }
                 },
+                Skip::Lost => match self.end_of_lost(rest, 0) {
+                    // A count may have begun.
+                    None => return bytes.len() - rest.len().min(LONGEST_COUNT),
+                    Some((end, next)) => {
+                        (at, self.skip) = (at + end.max(next), Skip::Nothing);
+                        continue;
+                    }
+                },
             }
             if self.searched == 0 && self.framing == Framing::Syslog {
                 // Between messages: some senders end counted ones with a line's end, too.
@@ -160,6 +183,7 @@ impl Splitter {
             match count {
                 Count::Unknown => return at,
                 Count::Octets { prefix, octets } => {
+                    self.counts = true;
                     let wanted = octets.min(self.limit as u64) as usize;
                     let Some(message) = rest.get(prefix..prefix + wanted) else { return at };
                     let truncated = octets > wanted as u64;
@@ -170,27 +194,73 @@ impl Splitter {
                         self.skip = Skip::Bytes(octets - wanted as u64);
                     }
                 }
-                Count::None => match self.end_of_line(&rest[self.searched..]) {
-                    Some(end) => {
-                        let end = self.searched + end;
-                        self.searched = 0;
-                        self.hand_over(&rest[..end], false, take);
-                        at += end + 1;
+                Count::None => {
+                    if self.searched == 0 {
+                        self.lost = self.counts && rest.first() != Some(&b'<');
                     }
-                    // One more may be the "\r" of its end.
-                    None if rest.len() > self.limit + 1 => {
-                        self.searched = 0;
-                        self.hand_over(rest, true, take);
-                        self.skip = Skip::Line;
-                        return bytes.len();
+                    if self.lost {
+                        let from = self.searched.saturating_sub(LONGEST_COUNT);
+                        if let Some((end, next)) = self.end_of_lost(rest, from) {
+                            self.hand_over_lost(&rest[..end], false, take);
+                            at += next;
+                        } else if rest.len() > self.limit + 1 + LONGEST_COUNT {
+                            self.hand_over_lost(rest, true, take);
+                            self.skip = Skip::Lost;
+                            return bytes.len() - LONGEST_COUNT;
+                        } else {
+                            self.searched = rest.len();
+                            return at;
+                        }
+                        continue;
                     }
-                    None => {
-                        self.searched = rest.len();
-                        return at;
+                    match self.end_of_line(&rest[self.searched..]) {
+                        Some(end) => {
+                            let end = self.searched + end;
+                            self.searched = 0;
+                            self.hand_over(&rest[..end], false, take);
+                            at += end + 1;
+                        }
+                        // One more may be the "\r" of its end.
+                        None if rest.len() > self.limit + 1 => {
+                            self.searched = 0;
+                            self.hand_over(rest, true, take);
+                            self.skip = Skip::Line;
+                            return bytes.len();
+                        }
+                        None => {
+                            self.searched = rest.len();
+                            return at;
+                        }
                     }
-                },
+                }
             }
         }
+    }
+
+    /// Where what a wrong count has left ends, and where the next message begins: at a line's end, or at the next count. There is
+    /// none before `from`.
+    fn end_of_lost(&self, rest: &[u8], from: usize) -> Option<(usize, usize)> {
+        let line = self.end_of_line(&rest[from..]).map(|end| from + end);
+        let text = &rest[..line.unwrap_or(rest.len())];
+        let next = memchr::memmem::find_iter(&text[from..], b" <").map(|blank| from + blank).find_map(|blank| {
+            let digits = text[..blank].iter().rev().take(10).take_while(|byte| byte.is_ascii_digit()).count();
+            let digits = &text[blank - digits..blank];
+            let start = blank - digits.len() + digits.iter().take_while(|byte| **byte == b'0').count();
+            (start > 0 && matches!(counted(&text[start..]), Count::Octets { .. })).then_some(start)
+        });
+        next.map(|start| (start, start)).or(line.map(|end| (end, end + 1)))
+    }
+
+    /// What was left, without a count that was none.
+    fn hand_over_lost(&mut self, piece: &[u8], cut: bool, take: &mut impl FnMut(Piece<'_>)) {
+        self.searched = 0;
+        self.miscounted += 1;
+        let digits = piece.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let piece = match &piece[digits..] {
+            [b' ', message @ ..] if message.first() == Some(&b'<') => message,
+            _ => piece,
+        };
+        self.hand_over(piece, cut, take);
     }
 
     fn end_of_line(&self, bytes: &[u8]) -> Option<usize> {
@@ -227,18 +297,26 @@ enum Count {
     None,
 }
 
-/// `LEN SP`, at most ten digits, before a `<`, with which every message begins that is sent so.
+/// `LEN SP`, at most ten digits, before a `<PRI>` that is within so many octets: every message begins with one that is sent
+/// so. A line of text may begin `54 <1 minute`.
 fn counted(bytes: &[u8]) -> Count {
     if !matches!(bytes.first(), Some(b'1'..=b'9')) {
         return Count::None;
     }
-    let len = bytes.iter().take(11).take_while(|byte| byte.is_ascii_digit()).count();
+    let digits_from = |at: usize, most: usize| bytes[at..].iter().take(most).take_while(|b| b.is_ascii_digit()).count();
+    let len = digits_from(0, 11);
     match (bytes.get(len), bytes.get(len + 1)) {
-        _ if len > 10 => Count::None,
-        (None, _) | (Some(b' '), None) => Count::Unknown,
-        (Some(b' '), Some(b'<')) => {
+        _ if len > 10 => return Count::None,
+        (None, _) | (Some(b' '), None) => return Count::Unknown,
+        (Some(b' '), Some(b'<')) => {}
+        _ => return Count::None,
+    }
+    let pri = digits_from(len + 2, 4);
+    match bytes.get(len + 2 + pri) {
+        None if pri < 4 => Count::Unknown,
+        Some(b'>') if (1..=3).contains(&pri) => {
             let octets = bytes[..len].iter().fold(0, |sum, digit| sum * 10 + (digit - b'0') as u64);
-            Count::Octets { prefix: len + 1, octets }
+            if octets < pri as u64 + 2 { Count::None } else { Count::Octets { prefix: len + 1, octets } }
         }
         _ => Count::None,
     }
@@ -266,7 +344,13 @@ mod tests {
 
     #[test]
     fn both_framings_are_told_apart_message_by_message() {
-        let cases: [(&str, &[&str]); 21] = [
+        let cases: [(&str, &[&str]); 27] = [
+            ("6 <13>a5 <13>b5 <13>c5 <13>d", &["<13>a5", "<13>b", "<13>c", "<13>d"]),
+            ("9 <13>hell10 <13>world!10 <13>again!", &["<13>hell1", "<13>world!", "<13>again!"]),
+            ("5 <13>ab\n5 <13>c", &["<13>a", "b", "<13>c"]),
+            ("54 <1 minute elapsed\n<13>b\n", &["54 <1 minute elapsed", "<13>b"]),
+            ("3 <13>a\n5 <13>b", &["3 <13>a", "<13>b"]),
+            ("9 <1234>a\n", &["9 <1234>a"]),
             ("<13>a\n<13>b\n", &["<13>a", "<13>b"]),
             ("<13>a\r\n<13>b\r\n", &["<13>a", "<13>b"]),
             ("<13>a\0<13>b\n", &["<13>a", "<13>b"]),

@@ -24,6 +24,7 @@ use super::service::Listener;
 use super::tls::peer_name;
 use super::writer::Writer;
 use super::{told, told_for};
+use crate::pipeline::report_once;
 
 /// What a connection gives at a time, so that none keeps others waiting.
 const BLOCK: usize = 64 * 1024;
@@ -167,6 +168,15 @@ impl Listener {
                     service.convert_pieces(self.protocol, &origin, &mut frames, |take| splitter.finish(cut, take));
             }
             add(&service.counters.heka_garbage_bytes, std::mem::take(&mut splitter.garbage));
+            if std::mem::take(&mut splitter.miscounted) > 0 {
+                report_once("counts of octets that are wrong (RFC 6587)", || {
+                    let sender = String::from_utf8_lossy(origin.host());
+                    format!(
+                        "{}: the octet counts of {sender} don't fit its messages; what is left of one is cut at the next",
+                        self.name
+                    )
+                });
+            }
             if messages > 0 {
                 size = frames.len();
                 if !self.writer.submit(std::mem::take(&mut frames), messages, || {}).await {
