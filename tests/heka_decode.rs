@@ -267,6 +267,49 @@ fn what_goes_on_behind_a_format_is_said_or_kept() {
     }
 }
 
+#[test]
+fn slow_query_logs_are_read_by_the_command_that_the_decoder_shows() {
+    let dir = Workdir::new();
+    dir.write(
+        "slow.log",
+        "/usr/sbin/mysqld, Version: 8.0.36 (MySQL Community Server - GPL). started with:
+Tcp port: 3306  Unix socket: /var/run/mysqld/mysqld.sock
+Time                 Id Command    Argument
+# Time: 2024-05-06T20:40:05.123456Z
+# User@Host: root[root] @ localhost []  Id:     8
+# Query_time: 1.000000  Lock_time: 0.000002 Rows_sent: 1  Rows_examined: 0 Thread_id: 8 Bytes_sent: 57 End: 2024-05-06T20:40:05Z
+SET timestamp=1715028005;
+SELECT 1;
+# Time: 2024-05-06T20:41:05.123456Z
+# User@Host: u[u] @ web [10.0.0.1]  Id:     9
+# Schema: shop  Last_errno: 0  Killed: 0
+# Query_time: 0.500000  Lock_time: 0.000000  Rows_sent: 1  Rows_examined: 2  Rows_affected: 0
+# Bytes_sent: 66
+use shop;
+SET timestamp=1715028065;
+SELECT '
+# Time: not one' FROM t;
+# User@Host: u[u] @ web [10.0.0.1]  Id:     9
+# Query_time: 2  Lock_time: 0 Rows_sent: 0  Rows_examined: 0
+SET timestamp=1715028066;
+COMMIT;
+",
+    );
+    let code = include_str!("../lua/decoders/mysql_slow_query.lua");
+    let example = code.split("Example\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert!(example.trim_start().starts_with("heka-tail") && example.ends_with("| heka-cat"), "{example}");
+    let ran = dir.sh(&example.replace("| heka-cat", "| heka-cat --format heka")).ok();
+    let made = messages(&ran.stdout);
+    let shown: Vec<_> = made.iter().filter(|message| message.r#type.as_deref() == Some(b"mysql.slow-query")).collect();
+    let texts: Vec<_> =
+        shown.iter().map(|message| String::from_utf8(message.payload.clone().unwrap()).unwrap()).collect();
+    assert_eq!(texts, ["SELECT 1;", "SELECT '\n# Time: not one' FROM t;", "COMMIT;"]);
+    assert_eq!(field(shown[0], "Bytes_sent").as_deref(), Some("57"));
+    assert_eq!(field(shown[0], "End").as_deref(), Some("2024-05-06T20:40:05Z"));
+    assert_eq!(field(shown[1], "Schema").as_deref(), Some("shop"));
+    assert_eq!(field(shown[1], "Query_time").as_deref(), Some("0.5 s"));
+}
+
 /// Runs a script of one's own over three lines.
 fn script(dir: &Workdir, code: &str, options: &str) -> common::Ran {
     dir.write("s.lua", code);

@@ -267,7 +267,7 @@ fn the_grammar_of_the_readme_works() {
     let run = work.sh("heka-tail app.log | heka-decode --lua ./app.lua");
     let messages = common::messages(&run.stdout);
     assert_eq!(messages.len(), 1);
-    assert_eq!((messages[0].timestamp / 1_000_000, messages[0].severity), (1_795_256_582_124, Some(4)));
+    assert_eq!((messages[0].timestamp / 1_000_000, messages[0].severity), (1_795_256_582_125, Some(4)));
     assert_eq!(common::field(&messages[0], "free").as_deref(), Some("12"));
     assert!(run.stderr.contains("not a line of ours"), "{}", run.stderr);
 }

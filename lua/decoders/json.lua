@@ -8,17 +8,19 @@ Configuration
 - Payload, Uuid, Type, Logger, Hostname, Severity, EnvVersion, Pid (string): the key of the object that becomes this
   header, if its value is a text (a number for the last three); otherwise it stays a field.
 - Timestamp (string): the key of the time, in nanoseconds unless timestamp_format is given; also without map_fields.
-- timestamp_format (string): the time's format, as strftime has it.
+- timestamp_format (string): the time's format: rfc3339, epoch (a number whose size tells the unit), epoch_s, epoch_ms, epoch_us,
+  epoch_ns, or as strftime has it (%f is a fraction's digits, %z takes +0530, +05:30 and Z). It has to fit the whole text.
 - separator (string, default "."): between the keys of nested values.
 - maximum_depth (int, default none): deeper objects become their JSON text.
 
 Example
     heka-tail app.json | heka-decode --lua json --config map_fields=true --config Hostname=host \
-        --config Timestamp=time --config timestamp_format='%Y-%m-%dT%H:%M:%S' | heka-cat
+        --config Timestamp=time --config timestamp_format=rfc3339 | heka-cat
 --]]
 
 local cjson = require "cjson"
 local util = require "util"
+require "string"
 
 local msg_type = read_config("type") or "json"
 local payload_keep = read_config("payload_keep")
@@ -42,18 +44,38 @@ local read_time = tonumber
 local time_format = read_config("timestamp_format")
 if time_format then
     local dt = require "date_time"
-    local grammar = dt.build_strftime_grammar(time_format)
-    read_time = function(value)
-        local time = grammar:match(tostring(value))
-        return time and dt.time_to_ns(time)
+    local units = { epoch_s = 1e9, epoch_ms = 1e6, epoch_us = 1e3, epoch_ns = 1 }
+    local unit = units[time_format]
+    if unit or time_format == "epoch" then
+        read_time = function(value)
+            local number = tonumber(value)
+            if not number then return nil end
+            return unit and number * unit or dt.epoch_to_ns(number)
+        end
+    else
+        local grammar = time_format == "rfc3339" and dt.rfc3339 or dt.build_strftime_grammar(time_format)
+        grammar = grammar * -1
+        read_time = function(value)
+            local time = grammar:match(tostring(value))
+            return time and dt.time_to_ns(time)
+        end
     end
+end
+
+local match, sub = string.match, string.sub
+-- The place is the reader's; its words say what was expected there.
+local function reason(message)
+    local words, place = match(message, "^(.-) at character (%d+)$")
+    return words and "Failed to decode JSON at column " .. place .. ": " .. words or "Failed to decode JSON."
 end
 
 -- What is not simple, and what is wrong.
 local function decode()
     local text = read_message("Payload")
+    -- A byte order mark.
+    if sub(text, 1, 3) == "\239\187\191" then text = sub(text, 4) end
     local ok, json = pcall(cjson.decode, text)
-    if not ok then return -1, "Failed to decode JSON." end
+    if not ok then return -1, reason(json) end
     if type(json) ~= "table" then return -1, "Failed to flatten message." end
 
     local msg = { Type = msg_type, Fields = {} }

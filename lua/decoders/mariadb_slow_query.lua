@@ -5,7 +5,8 @@ Configuration
 - truncate_sql (int, default none): statements that are longer are cut to so many bytes, and "..." is appended.
 
 Example
-    heka-tail --splitter regex --delimiter '\n(# (?:User@Host|Time):)' slow.log | heka-decode --lua mariadb_slow_query | heka-cat
+    heka-tail --splitter regex --delimiter '(?:;|Argument)\n(# (?:Time|User@Host):)' --delimiter-at start slow.log |
+        heka-decode --lua mariadb_slow_query | heka-cat
 
 The Payload is the statement; Fields Query_time and Lock_time (s), Rows_sent, Rows_examined,
 Thread_id, Schema, QC_hit and what the log says of the query's plan.

@@ -6,10 +6,12 @@ time_hour time_minute time_second time_secfrac timezone timezone_offset, and the
 day hour min sec as text, sec_frac offset_hour offset_min as numbers, offset_sign "+" or "-".
 
 Whole timestamps, each giving such a table: rfc3339 clf_timestamp rfc3164_timestamp mysql_timestamp pgsql_timestamp, and
-what build_strftime_grammar(format) makes.
+what build_strftime_grammar(format) makes. %f, %N and %L are digits of a second's fraction; %z takes +hhmm, +hh:mm and Z; what
+is missing is its first: January, the 1st, midnight.
 
     time_to_ns(table)      nanoseconds since 1970
     seconds_to_ns(number)
+    epoch_to_ns(number)    of seconds, milliseconds, microseconds or nanoseconds, told by the size
 
 Example
     local dt = require "date_time"
@@ -79,17 +81,32 @@ M.rfc3339 = grammars.rfc3339
 M.clf_timestamp = grammars.clf_timestamp
 
 local clock = M.time_hour * ":" * M.time_minute * ":" * M.time_second
--- The year that it is when the line is read.
-local this_year = named("year", Cc(nil) / function() return os_date("!%Y") end)
-M.rfc3164_timestamp = Ct(M.date_mabbr * space ^ 1 * named("day", digit ^ -2) * space ^ 1 * clock * this_year)
+-- The last year in which the time is not far ahead of the clock.
+local function with_year(t)
+    local now = os_time()
+    t.year = os_date("!%Y", now)
+    if os_time { year = t.year, month = t.month, day = t.day, hour = t.hour } > now + 2 * 86400 then
+        t.year = string_format("%d", t.year - 1)
+    end
+    return t
+end
+M.rfc3164_timestamp = Ct(M.date_mabbr * space ^ 1 * named("day", digit ^ -2) * space ^ 1 * clock) / with_year
 M.mysql_timestamp = Ct(M.date_fullyear * M.date_month * M.date_mday * M.time_hour * M.time_minute * M.time_second)
 M.pgsql_timestamp = Ct(M.rfc3339_full_date * " " * clock)
 
 function M.seconds_to_ns(seconds) return tonumber(seconds) * 1e9 end
 
+-- A time since 1970 in seconds, milliseconds, microseconds or nanoseconds, told by its size.
+function M.epoch_to_ns(number)
+    if number < 1e11 then return number * 1e9 end
+    if number < 1e14 then return number * 1e6 end
+    if number < 1e17 then return number * 1e3 end
+    return number
+end
+
 function M.time_to_ns(t)
     if t == nil then return 0 end
-    if t.time_t then return t.time_t * 1e9 end
+    if t.time_t then return M.epoch_to_ns(t.time_t) end
     local hour = t.hour
     if t.period then
         hour = tonumber(hour) % 12
@@ -100,6 +117,7 @@ function M.time_to_ns(t)
     if t.offset_min then offset = offset + t.offset_min * 60 end
     if t.offset_sign == "+" then offset = -offset end
     local seconds = os_time { year = t.year, month = t.month, day = t.day, hour = hour, min = t.min, sec = t.sec }
+    if t.yday then seconds = seconds + (t.yday - 1) * 86400 end
     return (seconds + (t.sec_frac or 0) + offset) * 1e9
 end
 
@@ -111,16 +129,19 @@ local function build_format_grammar()
     local weekday_short = P "Sun" + "Mon" + "Tue" + "Wed" + "Thu" + "Fri" + "Sat"
     local short_year = named("year", two_digits / function(digits) return string_sub(os_date("!%Y"), 1, 2) .. digits end)
     local second = named("sec", R "05" * digit + P "6" * S "01")
+    local fraction = named("sec_frac", digit ^ 1 / function(digits) return tonumber("0." .. digits) end)
     local week = R "04" * digit + "5" * R "03"
 
     local specifiers = {
         a = weekday_short, A = weekday, b = M.date_mabbr, h = M.date_mabbr, B = M.date_mfull, C = two_digits, d = M.date_mday,
         e = M.date_mday_sp, g = short_year, G = M.date_fullyear, H = M.time_hour, I = hour_12,
-        j = P "00" * R "19" + "0" * R "19" * digit + R "12" * digit * digit + "3" * (R "05" * digit + "6" * R "06"),
+        j = named("yday", (P "00" * R "19" + "0" * R "19" * digit + R "12" * digit * digit
+            + "3" * (R "05" * digit + "6" * R "06")) / tonumber),
         k = named("hour", P " " * digit + "1" * digit + "2" * R "03"), l = named("hour", P " " * R "19" + "1" * R "02"),
         m = M.date_month, M = M.time_minute, n = P "\n", p = named("period", P "AM" + "PM"),
         s = named("time_t", digit ^ 1 / tonumber), S = second, t = P "\t", u = R "17", U = week, V = week, w = R "06", W = week,
-        y = short_year, Y = M.date_fullyear, z = M.timezone_offset, Z = M.timezone, ["%"] = P "%",
+        y = short_year, Y = M.date_fullyear, z = M.timezone_offset + M.rfc3339_time_offset,
+        Z = M.timezone, f = fraction, N = fraction, L = fraction, ["%"] = P "%",
     }
     specifiers.D = specifiers.m * "/" * specifiers.d * "/" * specifiers.y
     specifiers.F = specifiers.Y * "-" * specifiers.m * "-" * specifiers.d
@@ -142,11 +163,19 @@ local function build_format_grammar()
 end
 local format_grammar
 
+-- What a format leaves out is its first.
+local function with_first(t)
+    if not t.time_t then
+        t.month, t.day, t.hour = t.month or "1", t.day or "1", t.hour or "0"
+    end
+    return t
+end
+
 function M.build_strftime_grammar(format)
     format_grammar = format_grammar or build_format_grammar()
     local pattern = format_grammar:match(format)
     if not pattern then error("could not parse the strftime format", 2) end
-    return Ct(pattern)
+    return Ct(pattern) / with_first
 end
 
 return M

@@ -416,8 +416,7 @@ pub fn strftime(text: &str, format: &str) -> Option<i64> {
         Some(_) => parsed.to_timestamp().ok()?,
         None => {
             let date = parsed.to_date().ok()?;
-            // As Lua's os.time: a missing hour is noon.
-            let time = parsed.to_time().unwrap_or(jiff::civil::time(12, 0, 0, 0));
+            let time = parsed.to_time().unwrap_or(jiff::civil::Time::midnight());
             date.to_datetime(time).to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
         }
     };
