@@ -61,12 +61,12 @@ fn splitters_and_limits() {
     dir.write("in", "# User 1\nx\n# User 2\ny\n");
     assert_eq!(
         records(r"--splitter regex --delimiter '\n(# User)' --delimiter-at start"),
-        ["# User 1\nx", "# User 2\ny\n"]
+        ["# User 1\nx", "# User 2\ny"]
     );
     // Regexes mean what they mean in hekad's RE2: classes are of ASCII, brackets have no operators.
     dir.write("in", "a\u{a0}b\u{2003}c d\nx\u{663}y5z\n");
     assert_eq!(records(r"--splitter regex --delimiter '\s'"), ["a\u{a0}b\u{2003}c", "d", "x\u{663}y5z"]);
-    assert_eq!(records(r"--splitter regex --delimiter '\d'"), ["a\u{a0}b\u{2003}c d\nx\u{663}y", "z\n"]);
+    assert_eq!(records(r"--splitter regex --delimiter '\d'"), ["a\u{a0}b\u{2003}c d\nx\u{663}y", "z"]);
     assert_eq!(records(r"--splitter regex --delimiter '\W'"), ["a", "b", "c", "d", "x", "y5z"]);
     dir.write("in", "1&2{3");
     assert_eq!(records("--splitter regex --delimiter '[&&{]'"), ["1", "2", "3"]);
@@ -379,6 +379,22 @@ fn a_last_line_without_its_end_waits_for_the_next_run() {
     // Without a checkpoint there is no next run.
     assert_eq!(payloads(&dir.sh("printf 'a\\nb' > b.log; heka-tail b.log").ok().stdout), ["a", "b"]);
     assert_eq!(payloads(&dir.sh("heka-tail --final-line wait b.log 2>/dev/null").ok().stdout), ["a"]);
+}
+
+#[test]
+fn stack_traces_of_java_are_one_record_by_the_command_of_the_help() {
+    let dir = Workdir::new();
+    let trace = "2024-01-01 10:00:00,123 ERROR boom\njava.lang.IllegalStateException: bad\n\tat a.B.c(D.java:1)\nCaused by: x\n\t... 3 more";
+    dir.write(
+        "app.log",
+        format!("{trace}\n2024-01-01 10:00:01,000 INFO next\r\n2024-01-01 10:00:02,000 INFO last\r\n"),
+    );
+    let help = dir.sh("heka-tail --help").ok();
+    let line = help.text().lines().find(|line| line.contains("--delimiter-at start app.log")).unwrap();
+    let command = line.trim().replace(" -f", "");
+    let command = command.trim_end_matches('|');
+    let found = payloads(&dir.sh(command).ok().stdout);
+    assert_eq!(found, [trace, "2024-01-01 10:00:01,000 INFO next", "2024-01-01 10:00:02,000 INFO last"]);
 }
 
 #[test]

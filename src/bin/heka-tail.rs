@@ -26,8 +26,9 @@ Examples:
   Resume at what the sink has delivered, so that a crash anywhere loses nothing:
     heka-tail -f --checkpoint c --commit sink access.log | heka-hec --checkpoint c --ack …
 
-  Stack traces: lines that begin with a blank, or with \"Caused by\", belong to the line before them:
-    heka-tail -f --splitter group --grouping '^(\\s|Caused by)' app.log | heka-cat
+  Stack traces: a record begins where a log line's time does:
+    heka-tail -f --splitter regex --delimiter '\\n(\\d{4}-\\d\\d-\\d\\d)' --delimiter-at start app.log |
+        heka-cat
 
   All of a rotated log, oldest first; first see what would be read:
     heka-tail --logstream /var/log --match 'app\\.log\\.?(?P<Seq>\\d+)?(\\.gz)?' --priority ^Seq --list

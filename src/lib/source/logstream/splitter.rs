@@ -406,9 +406,15 @@ impl Records {
         }
     }
 
-    /// The end of a group is at the end of its last line, or after what follows that and belongs to it.
+    /// The end of a group is at the end of its last line, or after what follows that and belongs to it. Of other text the last
+    /// line's end is none of it, as it is none of the records before.
     fn rest(&mut self) -> Found {
-        let whole = Found { payload_end: self.end, consumed: self.end };
+        let ends_in_line = self.text.tidy && matches!(self.splitter, Splitter::Regex { .. });
+        let payload_end = match self.buf[self.start..self.end].last() {
+            Some(b'\n') if ends_in_line => self.before_return(self.end - 1),
+            _ => self.end,
+        };
+        let whole = Found { payload_end, consumed: self.end };
         if let Splitter::Group { grouping, keep, .. } = &self.splitter
             && self.found > 0
         {
@@ -504,7 +510,10 @@ impl Records {
                 if whole.end() == self.end && tail == Tail::More {
                     return None;
                 }
-                let (whole_start, whole_end) = (whole.start(), whole.end());
+                let (mut whole_start, whole_end) = (whole.start(), whole.end());
+                if self.buf[whole_start] == b'\n' {
+                    whole_start = self.before_return(whole_start);
+                }
                 Some(match locations.get(1) {
                     None => {
                         self.scanned = whole_end;
