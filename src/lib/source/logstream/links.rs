@@ -4,7 +4,7 @@
 //! another file at any moment. All that a link leads to and led to, and what rotation made of it, belongs to the link's
 //! stream.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -64,7 +64,8 @@ impl Links {
         let is_old = |path: &PathBuf, found: &Directory| anew || !found.settled || found.time != changed_at(path);
         let known = self.directories.len();
         self.directories.retain(|path, found| !is_old(path, found));
-        if !changed && self.directories.len() == known && !std::mem::take(&mut self.widened) {
+        let widened = std::mem::take(&mut self.widened);
+        if !changed && !widened && self.directories.len() == known {
             return false;
         }
         let now = Instant::now();
@@ -100,10 +101,11 @@ impl Links {
 
     /// Reads the directories that are not known.
     fn read(&mut self, oldest: Option<Duration>) {
-        let mut places: BTreeMap<&Path, Vec<(&Member, &OsStr)>> = BTreeMap::new();
+        // Many links may lead into one directory: it is read once.
+        let mut places: BTreeMap<&Path, HashMap<&OsStr, Vec<&Member>>> = BTreeMap::new();
         for link in self.links.values() {
             for place in link.chain.iter().chain(&link.earlier) {
-                places.entry(&place.directory).or_default().push((&link.member, &place.name));
+                places.entry(&place.directory).or_default().entry(&place.name).or_default().push(&link.member);
             }
         }
         self.directories.retain(|path, _| places.contains_key(path.as_path()));
@@ -111,15 +113,20 @@ impl Links {
             if self.directories.contains_key(path) {
                 continue;
             }
-            let mut found = Directory::default();
-            for (member, name) in places {
-                let mut one = read_directory(path, oldest, |file, _| belongs(file, name).then(|| member.clone()));
-                for (_, file) in &mut one.files {
-                    (file.behind, file.order) = (true, order(file, name));
+            let of = |file: &OsStr| -> Vec<(OsString, &Vec<&Member>)> {
+                let names = names_of(file).into_iter();
+                names.filter_map(|name| Some((name.to_os_string(), places.get(name)?))).collect()
+            };
+            let first =
+                |file: &OsStr, _: &Path| of(file).first().and_then(|(_, members)| members.first().copied().cloned());
+            let mut found = read_directory(path, oldest, first);
+            for (_, file) in std::mem::take(&mut found.files) {
+                for (name, members) in of(file.path.file_name().unwrap_or_default()) {
+                    for member in members {
+                        let (rank, order) = (member.rank.clone(), order(&file, &name));
+                        found.files.push((member.stream.clone(), Entry { behind: true, rank, order, ..file.clone() }));
+                    }
                 }
-                found.time = one.time;
-                found.settled = one.settled;
-                found.files.append(&mut one.files);
             }
             self.directories.insert(path.to_path_buf(), found);
         }
@@ -147,17 +154,19 @@ impl Links {
     /// Takes what the links of a stream may have led to earlier, while nobody looked, for what they led to: names with
     /// smaller numbers beside what they lead to now. False when there is none that is new.
     pub fn widen(&mut self, stream: &str) -> bool {
+        let mut more = false;
         for link in self.links.values_mut().filter(|link| link.member.stream == stream) {
             let Some(last) = link.chain.last().cloned() else { continue };
             for place in last.siblings(|numbers| numbers < numbers_of(&last.name).as_slice()) {
                 if !link.chain.contains(&place) && !link.earlier.contains(&place) {
                     self.directories.remove(&place.directory);
                     link.earlier.push(place);
-                    self.widened = true;
+                    more = true;
                 }
             }
         }
-        self.widened
+        self.widened |= more;
+        more
     }
 }
 
@@ -221,9 +230,13 @@ fn chain(link: &Path) -> Vec<Place> {
     chain
 }
 
-/// Whether a file has a name, or one that rotation made of it.
-fn belongs(file: &OsStr, name: &OsStr) -> bool {
-    file == name || unrotated(file.as_bytes()).contains(&name.as_bytes())
+/// The name of a file, and those of which rotation may have made it.
+fn names_of(file: &OsStr) -> Vec<&OsStr> {
+    let mut names: Vec<&OsStr> = unrotated(file.as_bytes()).into_iter().map(OsStr::from_bytes).collect();
+    if !names.contains(&file) {
+        names.push(file);
+    }
+    names
 }
 
 /// The order among files that were last changed in the same moment: by the numbers in the name, then what rotation made

@@ -511,7 +511,8 @@ impl Records {
                     return None;
                 }
                 let (mut whole_start, whole_end) = (whole.start(), whole.end());
-                if self.buf[whole_start] == b'\n' {
+                // A match may be empty, and at the end of the buffer.
+                if self.buf.get(whole_start) == Some(&b'\n') {
                     whole_start = self.before_return(whole_start);
                 }
                 Some(match locations.get(1) {
