@@ -85,7 +85,7 @@ pub struct Host {
     /// For native functions, within one call.
     pub scratch: Vec<u8>,
     pub numbers: Vec<(f64, bool)>,
-    error: String,
+    pub error: String,
     pub modules: super::scripts::ModulePath,
     /// The text of the module that is being loaded.
     pub module_code: Vec<u8>,

@@ -26,7 +26,7 @@ pub enum Token {
 }
 
 impl Token {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Token::ObjectBegin => "T_OBJ_BEGIN",
             Token::ObjectEnd => "T_OBJ_END",
@@ -67,6 +67,17 @@ impl<'t> Lexer<'t> {
     #[inline]
     pub fn text_of<'a>(&'a self, buffer: &'a [u8]) -> &'a [u8] {
         self.plain.unwrap_or(buffer)
+    }
+
+    /// The last token as it stands in the text.
+    #[inline]
+    pub fn source(&self) -> &'t [u8] {
+        &self.text[self.start..self.at]
+    }
+
+    /// Where the last token began, or what is wrong in it.
+    pub fn start(&self) -> usize {
+        self.start
     }
 
     /// The next token.
@@ -214,14 +225,13 @@ impl<'t> Lexer<'t> {
             valid.then(|| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()).flatten()
         };
         let first = unit(self.at).ok_or(INVALID)?;
-        let (code, length) = match first {
-            0xd800..=0xdbff => {
-                let second = unit(self.at + 6).filter(|unit| (0xdc00..=0xdfff).contains(unit)).ok_or(INVALID)?;
-                (0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00), 12)
-            }
-            unit => (unit, 6),
+        let second = || unit(self.at + 6).filter(|unit| (0xdc00..=0xdfff).contains(unit));
+        let (code, length) = match (first, second()) {
+            (0xd800..=0xdbff, Some(second)) => (0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00), 12),
+            _ => (first, 6),
         };
-        let letter = char::from_u32(code).ok_or(INVALID)?;
+        // Half of a pair is left where a text was cut in the middle of it; lua-cjson gives such a text up.
+        let letter = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
         buffer.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
         self.at += length;
         Ok(())

@@ -11,6 +11,7 @@ use std::ffi::{CStr, c_int, c_void};
 use mlua::ffi;
 
 pub(super) use decode::{Lexer, Token};
+pub(super) use encode::put_string;
 pub use encode::short_escape;
 
 use super::super::host::Host;
@@ -27,7 +28,7 @@ pub struct Config {
     precision: usize,
     encode_invalid: Invalid,
     pub(super) decode_invalid: bool,
-    pub(super) decode_null: bool,
+    decode_null: bool,
 }
 
 /// What becomes of NaN and infinities.
