@@ -89,6 +89,7 @@ fn records_become_fields_and_records_again() {
         r"CEF:1|v|p|1|s|n|High|msg=a b c  cs1Label=Rule Name cs1=x=y z a=1 b=2 a=3 ",
         "CEF:0|v|p|1|s|n|3|noequals here k=v",
         "CEF:0|v|p|1|s|n|3",
+        "CEF: 0|v|p|1|s|n|3|dst=1.1.1.1 ",
     ];
     dir.write("cef.log", lines.join("\n") + "\nhello\nCEF:0|v|p|1|s|n\n");
     let ran = dir.sh("heka-tail cef.log | heka-cef parse");
@@ -100,11 +101,13 @@ fn records_become_fields_and_records_again() {
     assert_eq!((first("cef.name"), first("cef.severity")), (r"detected a \ in packet".into(), "10".into()));
     assert_eq!((first("src"), first("act"), first("dst")), ("10.0.0.1".into(), "blocked a =".into(), "1.1.1.1".into()));
     let second = |name| field(&found[1], name);
-    assert_eq!((second("a"), second("cs1"), second("Rule Name")), (Some("1,3 ".into()), Some("x=y z".into()), None));
+    assert_eq!((second("a"), second("cs1"), second("Rule Name")), (Some("1,3".into()), Some("x=y z".into()), None));
     assert_eq!(field(&found[2], "cef.extra").as_deref(), Some("noequals here "));
-    assert_eq!(field(&found[4], "cef_error").as_deref(), Some("no CEF: in it"));
-    assert_eq!(found[4].payload.as_deref(), Some(&b"hello"[..]));
-    assert_eq!(field(&found[5], "cef_error").as_deref(), Some("the header has 5 separators, six at least are needed"));
+    assert_eq!(field(&found[4], "cef.version").as_deref(), Some("int 0"));
+    assert_eq!(field(&found[4], "dst").as_deref(), Some("1.1.1.1"));
+    assert_eq!(field(&found[5], "cef_error").as_deref(), Some("no CEF: in it"));
+    assert_eq!(found[5].payload.as_deref(), Some(&b"hello"[..]));
+    assert_eq!(field(&found[6], "cef_error").as_deref(), Some("the header has 5 separators, six at least are needed"));
     // Nothing changed: the same bytes, what is no record too.
     let back = dir.sh("heka-tail cef.log | heka-cef parse 2>/dev/null | heka-match 'Fields[cef_error] == NIL' | heka-cef format | heka-cat --format payload");
     assert_eq!(back.ok().text(), lines.join("\n") + "\n");

@@ -14,7 +14,7 @@ Example
 
 require "string"
 require "table"
-local byte, find, gsub, sub = string.byte, string.find, string.gsub, string.sub
+local byte, find, gsub, match, sub = string.byte, string.find, string.gsub, string.match, string.sub
 local concat, sort = table.concat, table.sort
 local ipairs, pairs, tostring, type = ipairs, pairs, tostring, type
 
@@ -56,7 +56,7 @@ local function add(record, key, value)
 end
 
 function M.parse(text)
-    text = gsub(text, "\r?\n$", "")
+    text = match(text, "^.*%S") or ""
     local mark = find(text, "CEF:", 1, true)
     while mark and not is_space(text, mark - 1) do
         mark = find(text, "CEF:", mark + 1, true)

@@ -30,7 +30,8 @@ pub fn put_fields(builder: &mut MessageBuilder<'_>, text: &[u8], parsed: &Parsed
     }
     for (name, range) in HEADER_NAMES.iter().zip(&parsed.header) {
         let value = unescape_header(&text[range.clone()]);
-        let number = || std::str::from_utf8(&value).ok()?.parse().ok();
+        // Some senders write `CEF: 0`.
+        let number = || std::str::from_utf8(value.trim_ascii()).ok()?.parse().ok();
         match (*name == HEADER_NAMES[0]).then(number).flatten() {
             Some(number) => builder.integer_field(name.as_bytes(), number, b""),
             None => builder.string_field(name.as_bytes(), &value, b""),

@@ -48,14 +48,11 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Takes a text apart; one line end at its end is left out.
+    /// Takes a text apart; white space at its end is left out.
     pub fn parse(&mut self, text: &[u8]) -> Result<(), ParseError> {
         self.pairs.clear();
         self.mark = find_mark(text).ok_or(ParseError::NoMark)?;
-        let end = match text {
-            [rest @ .., b'\r', b'\n'] | [rest @ .., b'\n'] => rest.len(),
-            text => text.len(),
-        };
+        let end = text.trim_ascii_end().len();
         let mut from = self.mark + 4;
         for place in 0..HEADER_FIELDS {
             match find_separator(&text[from..end]) {
