@@ -363,7 +363,9 @@ fn a_script_that_misbehaves_loses_one_message_with_one_clear_line() {
             "function process_message() local t = {} t.value = t inject_message({Fields = {f = t}}) end",
             "excessive nesting",
         ),
-        ("function process_message() write_message('Severity', 'x') end", "write_message() failed"),
+        ("function process_message() write_message('Severity', 'x') end", "failed: Severity can't take this value"),
+        ("function process_message() write_message('Pid', 2^40) end", "failed: Pid can't take this value"),
+        ("function process_message() write_message('Severity', 0/0) end", "failed: Severity can't take this value"),
         ("function process_message() read_message() end", "read_message() incorrect number of arguments"),
     ];
     for (code, words) in cases {
@@ -685,4 +687,24 @@ fn messages_that_a_script_leaves_alone_pass_byte_for_byte() {
     dir.write("noop.lua", "function process_message() return 0 end");
     dir.sh("heka-tail $DATA/nginx_1000.log > t.hpb && heka-decode --lua noop.lua t.hpb | cmp - t.hpb").ok();
     dir.sh("heka-decode --lua noop.lua $DATA/hindsight_nginx_1000.hpb | cmp - $DATA/hindsight_nginx_1000.hpb").ok();
+}
+
+/// What has no place in a field of integers isn't cut to fit, and a payload may hold any byte.
+#[test]
+fn what_is_written_is_what_was_given() {
+    let dir = Workdir::new();
+    let code = "require 'string' function process_message()
+        write_message('Fields[n]', 9)
+        write_message('Payload', 'a\\0b')
+        write_message('Severity', 6.5)
+        for _, number in ipairs({9.5, 1e30, -1e19, 0/0, 1/0}) do
+            local ok, words = pcall(write_message, 'Fields[n]', number)
+            assert(not ok and words:find(\"Fields[n] can't take this value\", 1, true), words)
+        end
+        return 0 end";
+    dir.write("s.lua", code);
+    let made = dir.sh("heka-inject --field n:integer=1 | heka-decode --lua s.lua").ok().stdout;
+    let made = &messages(&made)[0];
+    assert_fields(made, &[("n", "int 9")]);
+    assert_eq!((made.payload.as_deref(), made.severity), (Some(&b"a\0b"[..]), Some(6)));
 }

@@ -403,8 +403,9 @@ unsafe extern "C-unwind" fn write_message(state: State) -> c_int {
             element: check_index(state, 5, c"array index must be >= 0"),
             element_given: count == 5,
         };
-        if !Host::of(state).at_hand.write(&write::Write { name, value, representation, place }) {
-            raise(state, "write_message() failed");
+        let host = Host::of(state);
+        if !host.at_hand.write(&write::Write { name, value, representation, place }) {
+            host.raise(state, format!("write_message() failed: {} can't take this value", name.escape_ascii()));
         }
         0
     }

@@ -104,7 +104,8 @@ pub fn whole_ns(number: f64) -> i64 {
 
 fn integer(value: NewValue<'_>) -> Option<i32> {
     match value {
-        NewValue::Number(number) => Some(number as i64 as i32),
+        // As in Heka, a fraction is cut off; what has no place in 32 bits is no such number.
+        NewValue::Number(number) => i32::try_from(number as i64).ok().filter(|_| !number.is_nan()),
         NewValue::Text(text) => i32::try_from(go_integer(text)?).ok(),
         _ => None,
     }
@@ -224,6 +225,8 @@ fn set_element(field: &mut Field, element: usize, value: NewValue<'_>) -> bool {
     match (field.value_type.unwrap_or(0), value) {
         (0, NewValue::Text(text)) => put(&mut field.value_string, element, text.to_vec()),
         (1, NewValue::Text(text)) => put(&mut field.value_bytes, element, text.to_vec()),
+        // Nothing is cut off without a word.
+        (2, NewValue::Number(number)) if number as i64 as f64 != number => false,
         (2, NewValue::Number(number)) => put(&mut field.value_integer, element, number as i64),
         (3, NewValue::Number(number)) => put(&mut field.value_double, element, number),
         (4, NewValue::Bool(flag)) => put(&mut field.value_bool, element, flag),
