@@ -3,7 +3,7 @@ Reads lines that rsyslog wrote, by the text of their template.
 
 Configuration
 - template (string, default rsyslog's traditional file format): the template string of rsyslog.conf.
-- tz (string, default UTC): the zone of timestamps that don't tell theirs.
+- tz (string, default UTC): the zone of the template's timestamps; leave it out where they tell theirs.
 - type (string, default none): Type of the messages; the input's is kept without it.
 - hostname_keep (bool, default false): keep the input's Hostname; the line's becomes a field.
 
@@ -11,7 +11,8 @@ Example
     heka-tail /var/log/messages | heka-decode --lua rsyslog --config tz=America/Los_Angeles | heka-cat
 
 timestamp sets the Timestamp, pri or a severity property the Severity, syslogtag the Pid and Fields[programname],
-hostname or source the Hostname, msg the Payload. Every other property becomes a field.
+hostname or source the Hostname, msg the Payload. Every other property becomes a field. Pieces of a time (date-year,
+date-month, ..., date-unixtimestamp with date-subseconds) are one time; what json, jsonf and csv escaped is plain again.
 --]]
 
 local misfit = require "native_grammars".misfit

@@ -229,19 +229,22 @@ pub fn in_likely_year(received: i64, this: i64, mut in_year: impl FnMut(i64) -> 
     (this - 8..=this + 1).rev().find_map(|year| in_year(year).filter(|&time| time <= latest))
 }
 
-/// The same in the last year in which it isn't far ahead of this machine's clock.
-pub fn rfc3164_now(text: &[u8]) -> Option<(i64, usize)> {
+/// The same, received now by this machine's clock.
+pub fn in_likely_year_now(in_year: impl FnMut(i64) -> Option<i64>) -> Option<i64> {
     let now = jiff::Timestamp::now();
     let this = now.to_zoned(jiff::tz::TimeZone::UTC).year() as i64;
-    let received = i64::try_from(now.as_nanosecond()).ok()?;
+    in_likely_year(i64::try_from(now.as_nanosecond()).ok()?, this, in_year)
+}
+
+/// [`rfc3164`] in the last year in which it isn't far ahead of this machine's clock.
+pub fn rfc3164_now(text: &[u8]) -> Option<(i64, usize)> {
     let mut len = 0;
-    let in_year = |year| {
+    let ns = in_likely_year_now(|year| {
         rfc3164(text, year).map(|(ns, found)| {
             len = found;
             ns
         })
-    };
-    let ns = in_likely_year(received, this, in_year)?;
+    })?;
     Some((ns, len))
 }
 

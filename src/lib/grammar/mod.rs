@@ -5,6 +5,7 @@
 
 pub mod access_log;
 pub mod date_time;
+mod escapes;
 pub mod ip_address;
 pub mod rsyslog;
 pub mod timestamp;

@@ -11,8 +11,9 @@ mod value;
 pub use apache::apache;
 pub use nginx::nginx;
 
+use super::escapes::{Escapes, quoted_len};
 use super::{Captured, Captures, Grammar, MAX_LINE, Many, Range, misfit_at};
-use value::{Escapes, Kind};
+use value::Kind;
 
 /// A compiled format. `time` among the names is nanoseconds since 1970.
 pub struct AccessLog {
@@ -93,7 +94,7 @@ impl Between {
     #[inline]
     fn begin(&self, rest: &[u8]) -> Option<usize> {
         match self.pieces.first() {
-            Some(Piece::Literal(text)) if text[0] == b'"' => value::quoted_len(rest),
+            Some(Piece::Literal(text)) if text[0] == b'"' => quoted_len(rest),
             Some(Piece::Literal(text)) => memchr::memchr(text[0], rest),
             _ => rest.iter().position(|&byte| is_space(byte)),
         }

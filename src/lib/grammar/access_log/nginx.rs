@@ -1,6 +1,7 @@
 //! nginx: `log_format`.
 
-use super::value::{Escapes, Kind, Upstream};
+use super::Escapes;
+use super::value::{Kind, Upstream};
 use super::{AccessLog, Compiler};
 
 /// Compiles the text of an nginx `log_format`, or the directive as nginx's configuration has it.

@@ -1,11 +1,19 @@
 //! Lines that rsyslog wrote with a string template.
 //!
 //! A template is a list of single white-space characters, literals (with backslash escapes, `\ddd` decimal) and
-//! `%property:from:to:options%`. Positions and regular expressions in a property are read and passed over.
+//! `%property:from:to:options%`. Positions and regular expressions in a property are read and passed over; of the options
+//! those of times, `json`, `jsonf` and `csv` count.
 //! A line end that closes the template is optional in the line.
 
-use super::date_time::{self, SECOND};
+mod pieces;
+mod template;
+
+use super::date_time;
+use super::escapes::{Escapes, quoted_len};
 use super::{Captured, Captures, Grammar, MAX_LINE, Many, Range, ip_address, misfit_at};
+
+use pieces::{Piece, Pieces};
+pub use template::rsyslog;
 
 /// A compiled template.
 pub struct Rsyslog {
@@ -38,7 +46,22 @@ enum Kind {
     FacilityText,
     SeverityText,
     StructuredData,
+    /// A text in quotes or with escapes.
+    Wrapped(Wrap),
     Time(TimeFormat),
+    /// A part of a time.
+    Piece(Piece),
+}
+
+/// How an option writes a text (rsyslog's property replacer).
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Wrap {
+    /// With JSON's escapes, the quotes are the template's.
+    Json,
+    /// `"name":"value"`.
+    JsonField,
+    /// In quotes; one within is doubled.
+    Csv,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,8 +70,6 @@ enum TimeFormat {
     Rfc3339,
     Mysql,
     Pgsql,
-    Unix,
-    SubSeconds,
 }
 
 const SEVERITIES: [(&str, u8); 11] = [
@@ -139,6 +160,7 @@ impl Rsyslog {
     fn read(&self, line: &[u8], captures: &mut Captures) -> Result<usize, (usize, usize)> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let mut at = 0;
+        let mut times: Vec<(usize, Pieces)> = Vec::new();
         for (place, part) in self.parts.iter().enumerate() {
             let rest = &line[at..];
             let next = match part {
@@ -148,12 +170,29 @@ impl Rsyslog {
                     let count = rest.iter().take_while(|&&byte| byte == b' ').count();
                     (count > 0).then_some(at + count)
                 }
+                Part::Property(name, Kind::Piece(piece)) => {
+                    let known = times.iter().position(|(of, _)| of == name);
+                    let index = known.unwrap_or_else(|| {
+                        times.push((*name, Pieces::default()));
+                        times.len() - 1
+                    });
+                    times[index].1.read(*piece, rest).map(|len| at + len)
+                }
                 Part::Property(name, kind) => {
                     let following = &self.parts[place + 1..];
                     kind.read(line, at, *name, following, self.year, captures)
                 }
             };
             at = next.ok_or((at, place))?;
+        }
+        for (name, pieces) in times {
+            let whole = captures.last(name).and_then(|capture| match capture.value {
+                Captured::Time(ns) => Some(ns),
+                _ => None,
+            });
+            if let Some(ns) = pieces.time(whole, self.year) {
+                captures.put(name, Captured::Time(ns), "");
+            }
         }
         Ok(at)
     }
@@ -171,16 +210,8 @@ impl Kind {
     ) -> Option<usize> {
         let rest = &line[at..];
         let (value, len) = match self {
-            Kind::Message => {
-                let len = match (fixed_width(following), following) {
-                    // Only fixed text follows: the message is all but that.
-                    (Some(width), _) => rest.len().checked_sub(width),
-                    (None, [Part::Literal(text), ..]) => memchr::memmem::find(rest, text),
-                    (None, [Part::Space, ..]) => rest.iter().position(u8::is_ascii_whitespace),
-                    _ => Some(rest.len()),
-                };
-                text(at, len?)
-            }
+            Kind::Message => text(at, message_len(rest, following)?),
+            Kind::Wrapped(wrap) => wrap.read(rest, following)?,
             Kind::Word(longest) => {
                 let len = rest.iter().take(longest).take_while(|byte| byte.is_ascii_graphic()).count();
                 let len = limit(rest, len, following);
@@ -246,21 +277,60 @@ impl Kind {
                     TimeFormat::Rfc3339 => date_time::rfc3339(rest)?,
                     TimeFormat::Mysql => date_time::mysql(rest)?,
                     TimeFormat::Pgsql => date_time::pgsql(rest)?,
-                    TimeFormat::Unix => {
-                        let (Captured::Number(seconds), len) = number(rest, 10)? else { return None };
-                        (seconds as i64 * SECOND, len)
-                    }
-                    TimeFormat::SubSeconds => {
-                        let (value, len) = number(rest, 9)?;
-                        captures.put(name, value, "");
-                        return Some(at + len);
-                    }
                 };
                 (Captured::Time(ns), len)
             }
+            // They make one value together.
+            Kind::Piece(_) => return None,
         };
         captures.put(name, value, "");
         Some(at + len)
+    }
+}
+
+impl Wrap {
+    /// The text that is meant, and the length that was read.
+    fn read(self, rest: &[u8], following: &[Part]) -> Option<(Captured, usize)> {
+        let unescaped = |text: &[u8]| Escapes::Json.undo(text).unwrap_or_else(|| text.to_vec());
+        let (text, len) = match self {
+            Wrap::Json => {
+                let quoted = matches!(following, [Part::Literal(text), ..] if text.starts_with(b"\""));
+                let len = if quoted { quoted_len(rest) } else { message_len(rest, following) }?;
+                (unescaped(&rest[..len]), len)
+            }
+            Wrap::JsonField => {
+                let name = quoted_len(rest.strip_prefix(b"\"")?)? + 1;
+                let value = rest[name..].strip_prefix(b"\":\"")?;
+                let len = quoted_len(value)?;
+                (unescaped(&value[..len]), name + 3 + len + 1)
+            }
+            Wrap::Csv => {
+                let (mut text, mut at) = (Vec::new(), 1);
+                rest.first().filter(|byte| **byte == b'"')?;
+                loop {
+                    let len = memchr::memchr(b'"', &rest[at..])?;
+                    text.extend_from_slice(&rest[at..at + len]);
+                    at += len + 1;
+                    if rest.get(at) != Some(&b'"') {
+                        break (text, at);
+                    }
+                    text.push(b'"');
+                    at += 1;
+                }
+            }
+        };
+        Some((Captured::Many(Box::new(Many::Unescaped(text))), len))
+    }
+}
+
+/// Up to the literal that follows, or to the end.
+fn message_len(rest: &[u8], following: &[Part]) -> Option<usize> {
+    match (fixed_width(following), following) {
+        // Only fixed text follows: the message is all but that.
+        (Some(width), _) => rest.len().checked_sub(width),
+        (None, [Part::Literal(text), ..]) => memchr::memmem::find(rest, text),
+        (None, [Part::Space, ..]) => rest.iter().position(u8::is_ascii_whitespace),
+        _ => Some(rest.len()),
     }
 }
 
@@ -325,122 +395,6 @@ fn structured_data_len(rest: &[u8]) -> Option<usize> {
     (at > 0).then_some(at)
 }
 
-/// Compiles a template. `year` is the one of timestamps that have none; without it, the last one in which they
-/// aren't far ahead of the clock.
-///
-/// # Errors
-/// Heka's sentences.
-pub fn rsyslog(template: &str, year: Option<i64>) -> Result<Rsyslog, String> {
-    let mut names: Vec<String> = Vec::new();
-    let mut parts: Vec<Part> = Vec::new();
-    let mut rest = template;
-    while let Some(first) = rest.chars().next() {
-        match first {
-            '%' => {
-                let end = rest[1..].find('%').ok_or("could not parse the rsyslog template: a % without its partner")?;
-                let property = &rest[1..=end];
-                rest = &rest[end + 2..];
-                let Some((name, kind)) = property_kind(property)? else {
-                    parts.push(Part::Spaces);
-                    continue;
-                };
-                let place = names.iter().position(|known| *known == name).unwrap_or_else(|| {
-                    names.push(name.clone());
-                    names.len() - 1
-                });
-                parts.push(Part::Property(place, kind));
-                continue;
-            }
-            '\\' => {
-                let (byte, len) = escape(&rest.as_bytes()[1..]);
-                push_byte(&mut parts, byte);
-                rest = &rest[1 + len..];
-                continue;
-            }
-            c => c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| push_byte(&mut parts, byte)),
-        }
-        rest = &rest[first.len_utf8()..];
-    }
-    if parts.is_empty() {
-        return Err("could not parse the rsyslog template".into());
-    }
-    // The reader of the file has usually taken the line end away.
-    if parts.last() == Some(&Part::Literal(b"\n".to_vec())) {
-        parts.pop();
-    }
-    Ok(Rsyslog { names, parts, year })
-}
-
-fn push_byte(parts: &mut Vec<Part>, byte: u8) {
-    match (byte, parts.last_mut()) {
-        (b' ' | b'\t', _) => parts.push(Part::Space),
-        // A line end stays apart, so that the one that closes the template can be optional.
-        (b'\n', _) => parts.push(Part::Literal(vec![byte])),
-        (byte, Some(Part::Literal(text))) if text != b"\n" => text.push(byte),
-        (byte, _) => parts.push(Part::Literal(vec![byte])),
-    }
-}
-
-/// The byte that a backslash stands for with what follows it, and how much that is.
-fn escape(rest: &[u8]) -> (u8, usize) {
-    match rest {
-        [b'n', ..] => (b'\n', 1),
-        [b't', ..] => (b'\t', 1),
-        [b'r', ..] => (b'\r', 1),
-        [b'a', ..] => (7, 1),
-        [b'b', ..] => (8, 1),
-        [b'f', ..] => (12, 1),
-        [b'v', ..] => (11, 1),
-        [byte @ (b'"' | b'\'' | b'\\' | b'%'), ..] => (*byte, 1),
-        _ => {
-            let len = rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
-            let value = rest[..len].iter().fold(0u32, |sum, byte| sum * 10 + (byte - b'0') as u32);
-            if len > 0 && value < 256 { (value as u8, len) } else { (b'\\', 0) }
-        }
-    }
-}
-
-/// `None` for a property that only stands for blanks.
-fn property_kind(property: &str) -> Result<Option<(String, Kind)>, String> {
-    let mut parts = property.split(':');
-    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-    // Everything behind the third colon is options.
-    let options = property.splitn(4, ':').nth(3).unwrap_or_default();
-    if options == "sp-if-no-1st-sp" {
-        return Ok(None);
-    }
-    let kind = match name.as_str() {
-        "msg" | "rawmsg" => Kind::Message,
-        "hostname" | "source" | "fromhost" => Kind::Word(255),
-        "fromhost-ip" => Kind::Address,
-        "syslogtag" => Kind::Tag,
-        "programname" => Kind::Program,
-        "app-name" => Kind::Word(48),
-        "procid" => Kind::Word(128),
-        "msgid" => Kind::Word(32),
-        "inputname" => Kind::Word(255),
-        "protocol-version" | "iut" => Kind::Word(8),
-        "pri" => Kind::Priority,
-        "pri-text" => Kind::PriorityText,
-        "syslogfacility" | "syslogseverity" | "syslogpriority" => Kind::Number,
-        "syslogfacility-text" => Kind::FacilityText,
-        "syslogseverity-text" | "syslogpriority-text" => Kind::SeverityText,
-        "structured-data" => Kind::StructuredData,
-        "timestamp" | "timereported" | "timegenerated" => Kind::Time(match options.to_ascii_lowercase().as_str() {
-            "date-rfc3339" => TimeFormat::Rfc3339,
-            "date-mysql" => TimeFormat::Mysql,
-            "date-pgsql" => TimeFormat::Pgsql,
-            "date-unixtimestamp" => TimeFormat::Unix,
-            "date-subseconds" => TimeFormat::SubSeconds,
-            _ => TimeFormat::Rfc3164,
-        }),
-        "$now" | "$year" | "$month" | "$day" | "$hour" | "$hhour" | "$qhour" | "$minute" | "$bom" => Kind::Word(16),
-        _ => return Err(format!("invalid rsyslog property: '{name}'")),
-    };
-    let name = if name == "timereported" { "timestamp".to_string() } else { name };
-    Ok(Some((name, kind)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -456,6 +410,9 @@ mod tests {
                 Captured::Text(range) => String::from_utf8_lossy(range.of(line.as_bytes())).into_owned(),
                 Captured::Number(number) => number.to_string(),
                 Captured::Time(ns) => ns.to_string(),
+                Captured::Many(many) if let Many::Unescaped(text) = &**many => {
+                    String::from_utf8_lossy(text).into_owned()
+                }
                 Captured::Many(many) if let Many::Record(parts) = &**many => parts
                     .iter()
                     .map(|(name, value)| format!("{name}:{}", show(value, line)))
@@ -493,8 +450,35 @@ mod tests {
             (
                 "%timestamp:::date-unixtimestamp%,%fromhost-ip%",
                 "1391794831,::1",
-                "timestamp=1391794831000000000 fromhost-ip=::1",
+                "fromhost-ip=::1 timestamp=1391794831000000000",
             ),
+            (
+                "%timestamp:::date-unixtimestamp%.%timestamp:::date-subseconds% %msg%",
+                "1433188255.253 m",
+                "msg=m timestamp=1433188255253000000",
+            ),
+            (
+                "%timestamp:::date-year%-%timestamp:::date-month%-%timestamp:::date-day% %timestamp:::date-hour%:%timestamp:::date-minute%:%timestamp:::date-second%.%timestamp:::date-subseconds%%timestamp:::date-tzoffsdirection%%timestamp:::date-tzoffshour%:%timestamp:::date-tzoffsmin% %msg%",
+                "2015-06-01 21:50:55.253001-08:30 m",
+                "msg=m timestamp=1433226055253001000",
+            ),
+            (
+                "%timegenerated:::date-wdayname% %timegenerated:::date-day%.%timegenerated:::date-month%. %timegenerated:::date-week% %msg%",
+                "Mon 01.06. 23 m",
+                "msg=m timegenerated=1401580800000000000",
+            ),
+            (
+                "%timestamp:::date-rfc3164%.%timestamp:::date-subseconds% %timegenerated:::date-year,date-utc%",
+                "Feb 10 12:58:58.25 2014",
+                "timestamp=1392037138000000000 timestamp=1392037138250000000",
+            ),
+            (
+                r#"{"m":"%msg:::json%","h":"%hostname:::JSON%"}"#,
+                r#"{"m":"a\"}b\\\u0041\n","h":"x"}"#,
+                "msg=a\"}b\\A\n hostname=x",
+            ),
+            (r#"{%hostname:::jsonf%,%msg:::jsonf:text%}"#, r#"{"hostname":"x","text":"a\"b"}"#, "hostname=x msg=a\"b"),
+            ("%msg:::csv,drop-last-lf%,%hostname:::csv%", r#""say ""a"", b","x""#, r#"msg=say "a", b hostname=x"#),
             (r"%app-name%\042%procid%", "a*b", "app-name=a procid=b"),
         ];
         for (template, line, expected) in cases {
@@ -502,13 +486,18 @@ mod tests {
         }
         assert_eq!(read(TRADITIONAL, "no syslog line"), None);
         assert_eq!(rsyslog("%bogus%", None).err().as_deref(), Some("invalid rsyslog property: 'bogus'"));
+        let unknown = rsyslog("%timestamp:::date-iso%", None).err();
+        assert_eq!(unknown.as_deref(), Some("invalid option of an rsyslog property: 'date-iso'"));
+        assert_eq!(read("%timestamp:::date-hour%:%timestamp:::date-minute%", "25:61"), Some(String::new()));
+        assert_eq!(read("%msg:::csv%", "\"a"), None);
+        assert_eq!(read("%msg:::jsonf%", "\"a\":1"), None);
         assert!(rsyslog("", None).is_err() && rsyslog("%msg", None).is_err());
     }
 
     proptest! {
         #[test]
         fn no_line_makes_a_template_panic(
-            template in "(%(msg|pri|syslogtag|timestamp|hostname|structured-data|pri-text|msg:::sp-if-no-1st-sp)%|[ a:\\[]|\\\\.){0,8}",
+            template in "(%(msg|pri|syslogtag|timestamp|hostname|structured-data|pri-text|msg:::sp-if-no-1st-sp|msg:::json|msg:::jsonf|hostname:::csv|timestamp:::date-(unixtimestamp|subseconds|month|day|tzoffshour|wdayname|ordinal))%|[ a:\\[]|\\\\.){0,8}",
             line in "(Feb  9 16:46:36|[ a:<>0-9\\[\\]\"=\\\\-]|\\PC){0,30}",
         ) {
             if let Ok(grammar) = rsyslog(&template, Some(2014)) {
