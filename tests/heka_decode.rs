@@ -694,6 +694,7 @@ fn messages_that_a_script_leaves_alone_pass_byte_for_byte() {
 fn what_is_written_is_what_was_given() {
     let dir = Workdir::new();
     let code = "require 'string' function process_message()
+        assert(read_message('Fields[e]') == '', 'an empty value is no missing one')
         write_message('Fields[n]', 9)
         write_message('Payload', 'a\\0b')
         write_message('Severity', 6.5)
@@ -703,8 +704,8 @@ fn what_is_written_is_what_was_given() {
         end
         return 0 end";
     dir.write("s.lua", code);
-    let made = dir.sh("heka-inject --field n:integer=1 | heka-decode --lua s.lua").ok().stdout;
+    let made = dir.sh("heka-inject --field n:integer=1 --field e:bytes= | heka-decode --lua s.lua").ok().stdout;
     let made = &messages(&made)[0];
-    assert_fields(made, &[("n", "int 9")]);
+    assert_fields(made, &[("n", "int 9"), ("e", "")]);
     assert_eq!((made.payload.as_deref(), made.severity), (Some(&b"a\0b"[..]), Some(6)));
 }

@@ -346,8 +346,7 @@ unsafe fn push_value(state: State, value: Option<Value<'_>>) {
     // SAFETY: one push.
     unsafe {
         match value {
-            // As in Heka: an empty byte value reads as nil, an empty string as one.
-            None | Some(Value::Bytes(b"")) => ffi::lua_pushnil(state),
+            None => ffi::lua_pushnil(state),
             Some(Value::String(bytes) | Value::Bytes(bytes)) => raw::push_bytes(state, bytes),
             Some(Value::Integer(number)) => ffi::lua_pushnumber(state, number as f64),
             Some(Value::Double(number)) => ffi::lua_pushnumber(state, number),
@@ -371,7 +370,8 @@ unsafe extern "C-unwind" fn read_next_field(state: State) -> c_int {
         };
         ffi::lua_pushnumber(state, field.value_type as u8 as f64);
         raw::push_bytes(state, field.name);
-        push_value(state, field.values().next());
+        // As in Heka: nil where the first value has no bytes.
+        push_value(state, field.values().next().filter(|value| *value != Value::Bytes(b"")));
         raw::push_bytes(state, field.representation.unwrap_or_default());
         ffi::lua_pushnumber(state, field.values().count() as f64);
         host.next_field = place + 1;

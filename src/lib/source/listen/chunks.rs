@@ -120,6 +120,11 @@ impl Chunks {
         Some(set.chunks.iter().flat_map(|(_, data)| data.iter().copied()).collect())
     }
 
+    /// Sets that are not whole yet.
+    pub fn open(&self) -> usize {
+        self.sets.len()
+    }
+
     /// Drops what did not get whole in time.
     pub fn expire(&mut self, now: Instant) {
         while let Some(&(begun, key, number)) = self.begun.front() {

@@ -5,7 +5,7 @@
 
 use std::io::Read;
 
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::ZlibDecoder;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -14,6 +14,7 @@ use super::origin::Origin;
 use super::syslog::put_text;
 use crate::grammar::date_time::{SECOND, unix_time};
 use crate::message::{MessageBuilder, TextHeader, uuid};
+use crate::source::gzip::Gzip;
 use crate::stream::put_frame;
 
 /// The specification's: alert.
@@ -97,7 +98,7 @@ impl Gelf {
                 let (text, truncated) = self.at_most(bytes);
                 return self.put(text, truncated, origin, frames);
             }
-            Compression::Gzip => MultiGzDecoder::new(bytes).take(most).read_to_end(&mut inflated),
+            Compression::Gzip => Gzip::new(bytes).take(most).read_to_end(&mut inflated),
             Compression::Zlib => ZlibDecoder::new(bytes).take(most).read_to_end(&mut inflated),
         };
         let good = match result {

@@ -134,7 +134,7 @@ impl Service {
 
     pub fn stats(&self) -> Stats {
         self.look_at_drops();
-        {
+        let open = {
             let mut chunks = lock(&self.chunks);
             chunks.expire(Instant::now());
             let counts = [
@@ -144,9 +144,12 @@ impl Service {
                 (&self.counters.gelf_sets_crowded, chunks.dropped.crowded),
             ];
             counts.iter().for_each(|(counter, value)| counter.store(*value, Ordering::Relaxed));
-        }
+            chunks.open()
+        };
         let mut stats = self.written.stats();
         self.counters.put(&mut stats);
+        // Still waiting for chunks; lost, when this is the end.
+        stats.set("gelf_sets_open", open as u64);
         stats.set("connections_closed_for_memory", self.admission.closed_for_memory());
         stats
     }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use bzip2::bufread::MultiBzDecoder;
-use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
 
+use super::super::gzip::Gzip;
 use crate::pipeline::{await_readable, open_to_read};
 
 use super::position::{HEAD, Position, TAIL, hash_tail};
@@ -70,7 +70,7 @@ impl Content {
         let count = read_at(&file, &mut magic, 0)?;
         let compressed = || BufReader::with_capacity(64 * 1024, file.clone());
         let decoder: Option<Box<dyn Read + Send>> = match &magic[..count] {
-            [0x1f, 0x8b, ..] => Some(Box::new(MultiGzDecoder::new(compressed()))),
+            [0x1f, 0x8b, ..] => Some(Box::new(Gzip::new(compressed()))),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 Some(Box::new(Zstd { frame: None, source: Some(compressed()) }))
             }
