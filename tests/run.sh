@@ -2,7 +2,7 @@
 # Installs what the tests need and runs all of them.
 set -eu
 cd "$(dirname "$0")/.."
-sh tests/need.sh cc=gcc make=make curl=curl lua5.1=lua5.1 xxd=xxd script=bsdutils setpriv=util-linux \
+sh tests/need.sh cc=gcc make=make curl=curl jq=jq lua5.1=lua5.1 xxd=xxd script=bsdutils setpriv=util-linux \
     nginx=nginx-light apache2=apache2 rsyslogd=rsyslog logger=bsdutils \
     logrotate=logrotate svlogd=runit multilog=daemontools zstd=zstd bzip2=bzip2 \
     openssl=openssl haproxy=haproxy tinyproxy=tinyproxy

@@ -5,8 +5,7 @@ Configuration
 - none
 
 Example
-    heka-sandbox --lua heartbeat --ticker 10 | heka-match "Fields[payload_type] == 'alert'" |
-        heka-http --encoder alert --url "$HOOK"
+    heka-match "Fields[payload_type] == 'alert'" alerts.hpb | heka-http --encoder alert --url "$HOOK"
 
 Four lines: Timestamp, Hostname, Plugin (the Logger) and Alert (the Payload).
 --]]

@@ -5,7 +5,8 @@ Configuration
 - message_key (string, default "%{Logger}:%{payload_name}"): what tells one buffer from another, see msg_interpolate.
 
 Example
-    heka-sandbox --lua http_status --ticker 60 | heka-http --encoder cbuf_librato --url https://metrics-api.librato.com/v1/metrics
+    heka-sandbox --lua http_status --ticker 60 decoded.hpb |
+        heka-http --encoder cbuf_librato --url https://metrics-api.librato.com/v1/metrics
 
 The first time all rows of a buffer but the newest are written, later those that are complete since then.
 --]]

@@ -3,6 +3,7 @@ Draws what a disk does, from messages of type stats.diskstats (see the decoder l
 
 Configuration
 - rows (uint, default 1440): rows of the windows; a row is as long as the messages' Fields[TickerInterval], in seconds.
+- interval (uint, default 60): the same for messages that don't say it.
 - anomaly_config (string, default none): what is unusual; see the module anomaly.
 
 Example
@@ -15,6 +16,7 @@ require "circular_buffer"
 local chart = require "chart"
 
 local rows = read_config("rows") or 1440
+local default_interval = read_config("interval") or 60
 local times = { "TimeWriting", "TimeReading", "TimeDoingIO", "WeightedTimeDoingIO" }
 local counts = { "WritesCompleted", "ReadsCompleted", "SectorsWritten", "SectorsRead", "WritesMerged", "ReadsMerged" }
 
@@ -39,10 +41,10 @@ local function values_of(names)
 end
 
 function process_message()
-    local seconds = read_message("Fields[TickerInterval]")
-    if type(seconds) ~= "number" then return -1 end
+    local seconds = read_message("Fields[TickerInterval]") or default_interval
+    if type(seconds) ~= "number" then return -1, "Fields[TickerInterval] is no number" end
     local time_values, count_values = values_of(times), values_of(counts)
-    if not time_values or not count_values then return -1 end
+    if not time_values or not count_values then return -1, "not what linux_diskstats makes" end
 
     if seconds ~= interval or not disk_stats then
         if not time_doing_io then

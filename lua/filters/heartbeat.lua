@@ -7,7 +7,7 @@ Configuration
 - max_hosts (uint, default 5000): further hosts are not watched.
 
 Example
-    heka-listen ... | heka-sandbox --lua heartbeat --ticker 10 --preserve hosts.state | heka-cat --format payload
+    heka-listen --heka --tcp 5565 | heka-sandbox --lua heartbeat --ticker 10 --preserve hosts.state | heka-cat --format payload
 
 Injects an alert for hosts that are down, and payloads of type json named "heartbeat" with the state of all: as many as
 --output-limit makes of them.

@@ -26,11 +26,13 @@ Examples:
         --device-version 3 --environ env.json | heka-cat
 
   Its text alone, as Mozilla's library for Python writes it:
-    heka-cef \"Login failed\" --compat --config cef.ini --environ - < env.json | heka-cat --format payload
+    heka-cef \"Login failed\" --compat --config cef.ini --environ - < env.json |
+        heka-cat --format payload
 
   Records of what decoded messages say:
-    heka-decode --lua nginx_access day.hpb | heka-cef format --vendor nginx --product nginx --device-version 1 \\
-        --map src=Fields[remote_addr] --map request=Fields[request] | heka-cat --format payload
+    heka-cef format --vendor nginx --product nginx --device-version 1 \\
+        --map src=Fields[remote_addr] --map request=Fields[request] decoded.hpb |
+        heka-cat --format payload
 
   Records to syslog on this machine, or on another:
     heka-cef \"Login failed\" --config cef.ini | heka-cef syslog

@@ -13,18 +13,21 @@ const EXAMPLES: &str = "\
 Examples:
   nginx's combined format, and a format of your own:
     heka-tail access.log | heka-decode --lua nginx_access | heka-cat
-    heka-tail access.log | heka-decode --lua nginx_access \\
-        --config log_format='$remote_addr [$time_iso8601] \"$request\" $status $request_time' | heka-cat
+    heka-tail timed.log | heka-decode --lua nginx_access \\
+        --config log_format='$remote_addr [$time_iso8601] \"$request\" $status $request_time' |
+        heka-cat
 
   A decoder as a hekad.toml configures it, on two cores; what it rejects goes to a file:
-    heka-decode --config-file hekad.toml:FxaNginxAccessDecoder -j 2 --on-failure file=bad.hpb day.hpb > decoded.hpb
+    heka-decode --config-file hekad.toml:FxaNginxAccessDecoder -j 2 \\
+        --on-failure file=bad.hpb day.hpb > decoded.hpb
 
   Test a decoder in CI: fail when a line is not decoded
     heka-tail sample.log | heka-decode --lua ./my_decoder.lua --strict | heka-cat -c
 
-Scripts that ship: apache_access, bind_query_log, graylog_extended, json, linux_diskstats, linux_loadavg, linux_memstats,
-linux_netdev, linux_netstat, linux_procstat, mariadb_slow_query, mysql_slow_query, nginx_access, nginx_error,
-nginx_stub_status, rsyslog. Each begins with what it can be told by --config.";
+Scripts that ship: apache_access, bind_query_log, graylog_extended, json, linux_diskstats,
+linux_loadavg, linux_memstats, linux_netdev, linux_netstat, linux_procstat, mariadb_slow_query,
+mysql_slow_query, nginx_access, nginx_error, nginx_stub_status, rsyslog. Each begins with what it
+can be told by --config.";
 
 /// Run Lua decoders (Heka's SandboxDecoder) over messages
 #[derive(Parser)]

@@ -12,25 +12,28 @@ use heka::sink::firehose::{ClientOptions, Firehose, FirehoseOptions, Format, Rec
 
 const EXAMPLES: &str = "\
 Examples:
-  Ship a log; credentials and region are found as by every AWS program (environment, ~/.aws, instance):
+  Ship a log; credentials and region are found as by every AWS program (environment, ~/.aws):
     heka-tail -f access.log | heka-firehose --stream logs
 
   Lose nothing, whatever is killed: the source resumes at what is in the spool
-    heka-tail -f --checkpoint c --commit sink access.log | heka-firehose --checkpoint c --stream logs
+    heka-tail -f --checkpoint c --commit sink access.log |
+        heka-firehose --checkpoint c --stream logs
 
   Try it without AWS, with moto's server:
-    AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x heka-tail access.log | \\
-        heka-firehose --stream logs --region us-east-1 --endpoint-url http://127.0.0.1:5000 --owner 123456789012
+    export AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x
+    heka-tail access.log | heka-firehose --stream logs --region us-east-1 \\
+        --endpoint-url http://127.0.0.1:5000 --owner 123456789012
 
-Records: gzip JSON documents as CloudWatch Logs subscriptions send them, one for each logGroup (the Type) and logStream
-(Fields[sender], or the Hostname). The text of an event is Fields[raw], or the Payload; its id is the Uuid, its timestamp
-the Timestamp in ms.
+Records: gzip JSON documents as CloudWatch Logs subscriptions send them, one for each logGroup
+(the Type) and logStream (Fields[sender], or the Hostname). The text of an event is Fields[raw],
+or the Payload; its id is the Uuid, its timestamp the Timestamp in ms.
 
-Without a stop, too, the end waits no longer than --drain for a success. The environment's HTTP_PROXY, HTTPS_PROXY and
-NO_PROXY are obeyed.
+Without a stop, too, the end waits no longer than --drain for a success. The environment's
+HTTP_PROXY, HTTPS_PROXY and NO_PROXY are obeyed.
 
-Exit status: 0 all delivered, 1 some records are left in the spool (the next run sends them) or messages were too long,
-2 wrong usage, 3 Firehose will not take anything, or another failure; what was read stays in the spool.";
+Exit status: 0 all delivered, 1 some records are left in the spool (the next run sends them) or
+messages were too long, 2 wrong usage, 3 Firehose will not take anything, or another failure; what
+was read stays in the spool.";
 
 /// Send messages to AWS Kinesis Data Firehose
 #[derive(Parser)]

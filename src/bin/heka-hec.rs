@@ -17,31 +17,38 @@ use heka::sink::hec::{
 const EXAMPLES: &str = "\
 Examples:
   Ship a log; the token stands in a file that only you can read:
-    heka-tail access.log | heka-decode --lua nginx_access | heka-hec --url https://splunk:8088 --token-file token
+    heka-tail access.log | heka-decode --lua nginx_access |
+        heka-hec --url https://splunk:8088 --token-file token
 
   Lose nothing, whatever is killed: the source resumes at what the indexers have acknowledged
-    heka-tail -f --checkpoint c --commit sink access.log | heka-hec --ack --checkpoint c --url … --token-file token
+    heka-tail -f --checkpoint c --commit sink access.log |
+        heka-hec --ack --checkpoint c --url https://splunk:8088 --token-file token
 
   Try it without Splunk:
     heka-listen --hec 127.0.0.1:8088 --token-file token | heka-cat
 
   An index for each application, and two fields that tstats finds:
-    heka-hec --index '%{Fields[app]}' --fields status,request_time --url … --token-file token decoded.hpb
+    heka-hec --index '%{Fields[app]}' --fields status,request_time \\
+        --url https://splunk:8088 --token-file token decoded.hpb
 
-  What comes by the network can't be read again: it lies on disk until Splunk has it, also while Splunk is down
-    heka-listen --tcp 514 | heka-hec --spool /var/spool/heka-hec --ack --url https://s1:8088 --url https://s2:8088 …
+  What comes by the network can't be read again: it lies on disk until Splunk has it
+    heka-listen --tcp 514 | heka-hec --spool /var/spool/heka-hec --ack \\
+        --url https://s1:8088 --url https://s2:8088 --token-file token
 
-Events: `time` is the Timestamp, `host` the Hostname, `source` the Logger, `sourcetype` the Type, unless options say
-otherwise; in their templates %{Fields[name]} and %{Hostname} stand for a message's values. The event is the Payload, or
-an object of the fields when there is none, or what --event says.
+Events: `time` is the Timestamp, `host` the Hostname, `source` the Logger, `sourcetype` the Type,
+unless options say otherwise; in their templates %{Fields[name]} and %{Hostname} stand for a
+message's values. The event is the Payload, or an object of the fields when there is none, or what
+--event says.
 
-Replies are judged by HEC's code, else by their status: what names an event takes that event out (--backup keeps it, once
-the server has taken another one), 413 halves the batch, 408, 425, 429 and 5xx are tried again; everything else, such as a
-wrong token, a redirect or a page of a proxy, leaves that server to the others, and ends the run when there is none. What
-was not delivered stays at its source or in the spool. The environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY are obeyed.
+Replies are judged by HEC's code, else by their status: what names an event takes that event out
+(--backup keeps it, once the server has taken another one), 413 halves the batch, 408, 425, 429
+and 5xx are tried again; everything else, such as a wrong token, a redirect or a page of a proxy,
+leaves that server to the others, and ends the run when there is none. What was not delivered
+stays at its source or in the spool. The environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY are
+obeyed.
 
-Exit status: 0 all delivered (with --ack: acknowledged), 1 some events were not, 2 wrong usage, 3 the server will not
-take anything, or another failure.";
+Exit status: 0 all delivered (with --ack: acknowledged), 1 some events were not, 2 wrong usage, 3
+the server will not take anything, or another failure.";
 
 /// Send messages to Splunk's HTTP Event Collector
 #[derive(Parser)]

@@ -16,23 +16,26 @@ use heka::sink::http::{Condition, HttpSink, HttpSinkOptions, Target, TargetOptio
 const EXAMPLES: &str = "\
 Examples:
   Lines of a log to Slack, those of 15 seconds in a message:
-    heka-tail -f app.log | heka-sandbox --lua log_aggregator.lua --ticker 15 | heka-http --encoder slack.lua --url \"$HOOK\"
+    heka-tail -f app.log | heka-sandbox --lua log_aggregator --ticker 15 |
+        heka-http --encoder slack --url \"$HOOK\"
 
   Numbers to InfluxDB, a thousand in a request, nothing lost:
     heka-tail -f --checkpoint c --commit sink stats.json | heka-decode --lua json |
-        heka-http --encoder schema_influx_line --batch 1000 --checkpoint c --url 'http://localhost:8086/write?db=stats'
+        heka-http --encoder schema_influx_line --batch 1000 --checkpoint c \\
+        --url 'http://localhost:8086/write?db=stats'
 
   As a hekad.toml has it, the encoder included:
     heka-http --config-file hekad.toml:HttpOutput alerts.hpb
 
-Replies 408, 425, 429 and 5xx, and servers that can't be reached, are tried again, later and later, or when Retry-After
-says, if that is later. 400, 409, 413 and 422 are about one message: --backup keeps it, once the server has taken another
-one. Everything else, and redirects, end the run; what was not delivered stays at its source. To an address that ends in
-/_bulk (Elasticsearch, OpenSearch), each item of the reply is judged by itself. The environment's HTTP_PROXY, HTTPS_PROXY
+Replies 408, 425, 429 and 5xx, and servers that can't be reached, are tried again, later and
+later, or when Retry-After says, if that is later. 400, 409, 413 and 422 are about one message:
+--backup keeps it, once the server has taken another one. Everything else, and redirects, end the
+run; what was not delivered stays at its source. To an address that ends in /_bulk (Elasticsearch,
+OpenSearch), each item of the reply is judged by itself. The environment's HTTP_PROXY, HTTPS_PROXY
 and NO_PROXY are obeyed.
 
-Exit status: 0 all delivered, 1 some messages were not, 2 wrong usage, 3 the server will not take anything, the encoder was
-terminated, or another failure.";
+Exit status: 0 all delivered, 1 some messages were not, 2 wrong usage, 3 the server will not take
+anything, the encoder was terminated, or another failure.";
 
 /// Send messages to an HTTP endpoint, encoded by a Lua script
 #[derive(Parser)]

@@ -13,10 +13,12 @@ use heka::sink::syslog::{PRIORITIES, priority_number};
 const EXAMPLES: &str = "\
 Examples:
   A message into a pipe:
-    heka-inject --type deploy --payload 'version 7 is live' --field host=web1 --field took:double:s=2.5 | heka-cat
+    heka-inject --type deploy --payload 'version 7 is live' --field host=web1 \\
+        --field took:double:s=2.5 | heka-cat
 
   What a filter is tested with; a field with several values:
-    heka-inject --type counter --field status:integer=200 --field status:integer=304 | heka-sandbox --lua my_filter.lua
+    heka-inject --type counter --field status:integer=200 --field status:integer=304 |
+        heka-sandbox --lua my_filter.lua | heka-cat
 
   Signed, to a server; who signs and where it goes is in a file as heka-sbmgr's:
     heka-inject --type alert --payload 'disk full' --severity crit --config sbmgr.toml --send";

@@ -21,13 +21,15 @@ use jiff::tz::TimeZone;
 const EXAMPLES: &str = "\
 Examples:
   Syslog from routers and servers, to Kinesis Firehose:
-    heka-listen --udp 514 --tcp 514 --tls 6514 --cert cert.pem --key key.pem | heka-firehose --stream logs
+    heka-listen --udp 514 --tcp 514 --tls 6514 --cert cert.pem --key key.pem |
+        heka-firehose --stream logs
 
   This machine's log, as /dev/log:
     heka-listen --unixgram /dev/log | heka-cat
 
   GELF, and messages of other Heka programs that are signed, in one process:
-    heka-listen --udp gelf@12201 --tcp gelf@12201 --tcp heka@5565 --signers signers.toml | heka-cat --format json
+    heka-listen --udp gelf@12201 --tcp gelf@12201 --tcp heka@5565 --signers signers.toml |
+        heka-cat --format json
     # signers.toml:  [ops_1]
     #                hmac_key = \"secret\"
 
@@ -36,10 +38,11 @@ Examples:
 
   A HEC server on this machine, and what it gets:
     heka-listen --hec 127.0.0.1:8088 --token-file token | heka-cat
-    curl http://127.0.0.1:8088/services/collector/event -H \"Authorization: Splunk $(cat token)\" -d '{\"event\":\"hello\"}'
+    curl -s http://127.0.0.1:8088/services/collector/event \\
+        -H \"Authorization: Splunk $(cat token)\" -d '{\"event\":\"hello\"}'
 
-A HEC request that names a channel gets an ack id, which turns true when its messages have been written to standard
-output; one without a channel is answered when they have been.
+A HEC request that names a channel gets an ack id, which turns true when its messages have been
+written to standard output; one without a channel is answered when they have been.
 
 SIGHUP reads certificates and signers again. SIGTERM ends: what has arrived is written first.";
 

@@ -24,8 +24,8 @@ Examples:
   Test scripts in CI, by case files (what they look like: `heka-lua test --help-cases`):
     heka-lua test tests/scripts
 
-What a script prints, puts into its payload buffer or injects goes to standard output. Exit status: 0 all well, 1 the
-script failed or a case did, 2 wrong usage.";
+What a script prints, puts into its payload buffer or injects goes to standard output. Exit
+status: 0 all well, 1 the script failed or a case did, 2 wrong usage.";
 
 const CASES: &str = "\
 A case file ends in .case. Its sections begin with \"--- \" and are run in order:

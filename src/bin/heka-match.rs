@@ -10,14 +10,17 @@ use heka::stream::{Frame, Keys, verify};
 const EXAMPLES: &str = "\
 Examples:
   Server errors of an nginx log:
-    heka-tail access.log | heka-decode --lua nginx_access.lua | heka-match 'Fields[status] >= 500' | heka-cat
+    heka-tail access.log | heka-decode --lua nginx_access |
+        heka-match 'Fields[status] >= 500' | heka-cat
 
   How many messages are not from one of two machines:
     heka-match -v -c \"Hostname == 'web1' || Hostname =~ /^db/\" day.hpb
 
 Expressions:
-  Variables: Uuid Type Logger Payload EnvVersion Hostname, Timestamp Severity Pid, Fields[name][instance][element].
-  Operators: == != < <= > >=, =~ and !~ with /regex/ or a 'Lua pattern', && || and parentheses, TRUE, FALSE, NIL.
+  Variables: Uuid Type Logger Payload EnvVersion Hostname, Timestamp Severity Pid,
+    Fields[name][instance][element].
+  Operators: == != < <= > >=, =~ and !~ with /regex/ or a 'Lua pattern', && || and parentheses,
+    TRUE, FALSE, NIL.
 
 Exit status: 0 a message was selected, 1 none was, 2 an error.";
 

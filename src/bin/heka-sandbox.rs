@@ -23,22 +23,25 @@ Examples:
 
   The same live; the counts survive a restart:
     heka-tail -f --checkpoint c --commit sink access.log | heka-decode --lua nginx_access |
-        heka-sandbox --lua http_status --ticker 60 --preserve status.state | heka-hec --checkpoint c …
+        heka-sandbox --lua http_status --ticker 60 --preserve status.state |
+        heka-hec --checkpoint c --url https://splunk:8088 --token-file token
 
   A filter as a hekad.toml configures it, timed:
     heka-sandbox --config-file hekad.toml:FxaAuthServerFrequentIP --profile day.hpb > report.hpb
 
-  Filters that a group of people load and unload while the stream flows (heka-sbmgr sends their signed messages):
+  Filters that a group of people load and unload while the stream flows (heka-sbmgr sends them):
     heka-listen --heka --tcp 5565 --signers signers.toml |
-        heka-sandbox manage --name PlatformDevs --signer PlatformDevs --dir /var/heka/sandbox --max-filters 100 |
-        heka-hec …
+        heka-sandbox manage --name PlatformDevs --signer PlatformDevs --dir /var/heka/sandbox \\
+            --keys signers.toml --max-filters 100 |
+        heka-hec --url https://splunk:8088 --token-file token
     heka-sandbox list --dir /var/heka/sandbox
 
-Timers go by the messages' own Timestamps when files are read, and by the machine's clock when something is followed; a
-pipe is taken as a replay until it has been silent for 5 seconds. Both call timer_event at whole multiples of --ticker.
+Timers go by the messages' own Timestamps when files are read, and by the machine's clock when
+something is followed; a pipe is taken as a replay until it has been silent for 5 seconds. Both
+call timer_event at whole multiples of --ticker.
 
-Exit status: 0 all well, 2 wrong usage or a script that can't be loaded, 3 the script was terminated (with --can-exit the
-run goes on without it), or another failure.";
+Exit status: 0 all well, 2 wrong usage or a script that can't be loaded, 3 the script was
+terminated (with --can-exit the run goes on without it), or another failure.";
 
 /// Run a Lua filter (Heka's SandboxFilter) over messages, or manage many of them
 #[derive(Parser)]

@@ -22,8 +22,8 @@ Examples:
         version = 1
 
   The signed message alone, for a pipe:
-    heka-sbmgr --action load --config PlatformDevs.toml --script example.lua --scriptconfig example.toml --stdout \\
-        | heka-cat";
+    heka-sbmgr --action load --config PlatformDevs.toml --script example.lua \\
+        --scriptconfig example.toml --stdout | heka-cat";
 
 /// Load and unload the filters of a sandbox manager, by signed messages
 #[derive(Parser)]

@@ -21,24 +21,28 @@ Examples:
     heka-tail access.log access.log.1.gz | heka-cat
 
   Follow it, through rotation, and go on after a restart where the last run stopped:
-    heka-tail -f --checkpoint access.ckpt access.log | heka-decode --lua nginx_access.lua | heka-cat
+    heka-tail -f --checkpoint access.ckpt access.log | heka-decode --lua nginx_access | heka-cat
 
   Resume at what the sink has delivered, so that a crash anywhere loses nothing:
-    heka-tail -f --checkpoint c --commit sink access.log | heka-hec --checkpoint c --ack …
+    heka-tail -f --checkpoint c --commit sink access.log |
+        heka-hec --checkpoint c --ack --url https://splunk:8088 --token-file token
 
   Stack traces: a record begins where a log line's time does:
-    heka-tail -f --splitter regex --delimiter '\\n(\\d{4}-\\d\\d-\\d\\d)' --delimiter-at start app.log |
+    heka-tail -f --splitter regex --delimiter '\\n(\\d{4}-\\d\\d-\\d\\d)' --delimiter-at start java.log |
         heka-cat
 
   All of a rotated log, oldest first; first see what would be read:
     heka-tail --logstream /var/log --match 'app\\.log\\.?(?P<Seq>\\d+)?(\\.gz)?' --priority ^Seq --list
-    heka-tail --logstream /var/log --match 'app\\.log\\.?(?P<Seq>\\d+)?(\\.gz)?' --priority ^Seq | heka-cat
+    heka-tail --logstream /var/log --match 'app\\.log\\.?(?P<Seq>\\d+)?(\\.gz)?' --priority ^Seq |
+        heka-cat
 
   A stream for each host's log, named web-HOST:
-    heka-tail -f --logstream /var/log --match '(?P<Host>[^/]+)/access\\.log' --differentiator web-,Host | heka-cat
+    heka-tail -f --logstream /var/log --match '(?P<Host>[^/]+)/access\\.log' \\
+        --differentiator web-,Host | heka-cat
 
   The LogstreamerInput sections of Heka's configuration, going on where hekad stopped:
-    heka-tail -f --config hekad.toml --heka-journal /var/cache/hekad/logstreamer --checkpoint c | heka-cat";
+    heka-tail -f --config hekad.toml --heka-journal /var/cache/hekad/logstreamer --checkpoint c |
+        heka-cat";
 
 /// Read files, or follow them, and make a Heka message of each record
 #[derive(Parser)]
