@@ -386,11 +386,11 @@ fn stack_traces_of_java_are_one_record_by_the_command_of_the_help() {
     let dir = Workdir::new();
     let trace = "2024-01-01 10:00:00,123 ERROR boom\njava.lang.IllegalStateException: bad\n\tat a.B.c(D.java:1)\nCaused by: x\n\t... 3 more";
     dir.write(
-        "app.log",
+        "java.log",
         format!("{trace}\n2024-01-01 10:00:01,000 INFO next\r\n2024-01-01 10:00:02,000 INFO last\r\n"),
     );
     let help = dir.sh("heka-tail --help").ok();
-    let line = help.text().lines().find(|line| line.contains("--delimiter-at start app.log")).unwrap();
+    let line = help.text().lines().find(|line| line.contains("--delimiter-at start java.log")).unwrap();
     let command = line.trim().replace(" -f", "");
     let command = command.trim_end_matches('|');
     let found = payloads(&dir.sh(command).ok().stdout);
@@ -435,6 +435,13 @@ fn payloads_are_text_whatever_files_are_written_in() {
     dir.append("wide.log", [&wide("ond \u{1f600}\r\nthi")[21..], &wide("rd\r\n")].concat());
     assert_eq!(read("--checkpoint ck wide.log"), ["third"]);
     assert_eq!(lines(), ["hello w\u{f6}rld", "second \u{1f600}"]);
+    // Of a database server and of a mail server; a character in two units, without a mark.
+    let line = "2024-08-30 Server \u{201e}model\u{201c}.\r\n";
+    dir.write("errorlog", [b"\xff\xfe".to_vec(), wide(line), wide(line)].concat());
+    dir.write("MSGTRK.LOG", b"\xef\xbb\xbf#Software: Server\r\n#Version: 15\r\n");
+    dir.write("emoji.log", wide(&format!("{}\n", "\u{1f4e3}".repeat(10))));
+    assert_eq!(read("errorlog MSGTRK.LOG"), [line.trim(), line.trim(), "#Software: Server", "#Version: 15"]);
+    assert_eq!(read("--encoding UTF-16LE emoji.log"), ["\u{1f4e3}".repeat(10)]);
     dir.write("latin.log", b"gr\xfc\xdfe\n");
     assert_eq!(read("--encoding latin1 latin.log"), ["gr\u{fc}\u{df}e"]);
     dir.sh("heka-tail --encoding nothing latin.log").fails(2, "--encoding: \"nothing\" is no encoding that is known");

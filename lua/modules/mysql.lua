@@ -5,8 +5,8 @@ Slow query logs of MySQL and MariaDB.
     short_slow_query_grammar, mariadb_short_slow_query_grammar      without "# Time" and "# User@Host"
 
 Each gives a message: Timestamp, Hostname (what stands in brackets), Payload (the statement) and Fields Query_time and
-Lock_time (s), Rows_sent, Rows_examined, and whatever else the server writes behind `#`; MariaDB's also Thread_id, Schema, QC_hit, and Full_scan, Full_join, Tmp_table,
-Tmp_table_on_disk, Filesort, Filesort_on_disk and Merge_passes where the log has them.
+Lock_time (s), Rows_sent, Rows_examined, and whatever else the server writes behind `#`: MariaDB's Thread_id, Schema, QC_hit,
+Full_scan ..., Percona's Rows_affected.
 
 Example
     local message = require "mysql".slow_query_grammar:match(read_message("Payload"))
@@ -22,33 +22,21 @@ local integer = digit ^ 1 / tonumber
 local seconds = Ct(Cg(digit ^ 1 * ("." * digit ^ 1) ^ -1 / tonumber, "value") * Cg(Cc "s", "representation"))
 local word = l.C((1 - S " \t\n") ^ 0)
 
--- `Name: value`
-local function item(name, value) return P(name) * ": " * Cg(value, name) end
-local function optional(pattern) return (space ^ -1 * pattern) ^ -1 end
-
 local time = (P "# Time: " * rest_of_line) ^ -1
 local user = (1 - S "[\n") ^ 1 * "[" * (1 - S "]\n") ^ 0 * "]"
 local host = Cg((1 - S "]\n") ^ 0, "Hostname")
 local user_host = P "# User@Host: " * user * space * "@" * (1 - S "[\n") ^ 0 * "[" * host * "]" * rest_of_line
 
-local query = P "# " * item("Query_time", seconds) * space * item("Lock_time", seconds) * space
-    * item("Rows_sent", integer) * space * item("Rows_examined", integer) * rest_of_line
--- `# Name: value Name: value …`, as many as there are: Percona's server and MySQL 8 with log_slow_extra write more of them, on
--- this line and on lines of their own.
+-- `# Name: value Name: value …`, as many as there are: MariaDB, Percona's server and MySQL 8 with log_slow_extra write more of
+-- them, on this line and on lines of their own.
 local name = l.C(R("AZ", "az") * (R("AZ", "az", "09") + "_") ^ 0)
 local value = integer * #S " \t\n" + word
-local pair = Cg(l.C(P "Query_time" + "Lock_time") * ": " * seconds) + Cg(name * ": " * value)
+local pair = Cg(l.C(P "Query_time" + "Lock_time") * ": " * seconds) + Cg(l.C "Schema" * ": " * word) + Cg(name * ": " * value)
 local items = P "# " * pair * (space * pair) ^ 0 * space ^ -1 * "\n"
 local query_line = #(P "# Query_time: " * seconds * space * "Lock_time: ") * items
-local any_items = l.Cf(Ct(true) * (items - "# Query_time: ") ^ 0 * query_line * (items - "# administrator") ^ 0, rawset)
-
-local thread = P "# " * item("Thread_id", integer) * space * item("Schema", word) * space * item("QC_hit", word) * rest_of_line
-local plan = (P "# " * item("Full_scan", word) * optional(item("Full_join", word)) * optional(item("Tmp_table", word))
-    * optional(item("Tmp_table_on_disk", word)) * rest_of_line) ^ -1
-local sorting = (P "# " * item("Filesort", word) * optional(item("Filesort_on_disk", word))
-    * optional(item("Merge_passes", integer)) * rest_of_line) ^ -1
--- What later servers add.
-local further = (P "# " * (P "Rows_affected" + "Bytes_sent" + "Pages_accessed" + "Priority_queue") * rest_of_line) ^ 0
+-- MariaDB's log_slow_verbosity = explain.
+local explain = P "# explain: " * rest_of_line
+local fields = l.Cf(Ct(true) * (items - "# Query_time: ") ^ 0 * query_line * (items - "# administrator" + explain) ^ 0, rawset)
 
 local use = (P "use " * rest_of_line) ^ -1
 -- Nine zeros make nanoseconds of the seconds.
@@ -59,12 +47,12 @@ local stop = P ";" * (P "\n" + -P(1))
 local statement = Cg(l.C((1 - stop) ^ 0) * (P ";" + -P(1)) / function(text) return text .. ";" end, "Payload")
 
 local tail = use * set * administrator * statement
-local function message(head, fields) return Ct(head * Cg(fields, "Fields") * tail) end
-local maria = thread * query * plan * sorting * further
+local entry = Cg(fields, "Fields") * tail
+local whole, short = Ct(time * user_host * entry), Ct(entry)
 
 return {
-    slow_query_grammar = message(time * user_host, any_items),
-    short_slow_query_grammar = message(P(true), any_items),
-    mariadb_slow_query_grammar = message(time * user_host, Ct(maria)),
-    mariadb_short_slow_query_grammar = message(P(true), Ct(maria)),
+    slow_query_grammar = whole,
+    short_slow_query_grammar = short,
+    mariadb_slow_query_grammar = whole,
+    mariadb_short_slow_query_grammar = short,
 }

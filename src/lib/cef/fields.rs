@@ -37,7 +37,8 @@ pub fn put_fields(builder: &mut MessageBuilder<'_>, text: &[u8], parsed: &Parsed
             None => builder.string_field(name.as_bytes(), &value, b""),
         };
     }
-    if !parsed.extra.is_empty() || keys.first(b"cef.extra").is_some() {
+    // Some senders write a blank before the first key.
+    if !text[parsed.extra.clone()].trim_ascii().is_empty() || keys.first(b"cef.extra").is_some() {
         // As it stands: the white space that ends it is what the first key is known by.
         builder.string_field(b"cef.extra", &text[parsed.extra.clone()], b"");
     }

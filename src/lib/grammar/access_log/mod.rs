@@ -346,6 +346,22 @@ mod tests {
         let cases = [
             ("[$custom]|$a|$b", "[x y]|1|2", "custom=x y a=1 b=2"),
             ("$request_time $msec", "0.005 1391794831.755", "request_time=0.005s time=1391794831755000000"),
+            (
+                "\"$request_time\" \"$http_x_forwarded_for\" \"$upstream_response_time\"",
+                "\"1.394\" \"-\" \"-, 1.394\"",
+                "request_time=1.394s http_x_forwarded_for=- upstream_response_time=[1.394]s",
+            ),
+            (
+                "$request_length $request_time $upstream_response_time \"$http_referer\"",
+                "261 0.002 0.000, 0.004 \"-\"",
+                "request_length=261B request_time=0.002s upstream_response_time=[0.0, 0.004]s http_referer=-",
+            ),
+            (
+                "urt=$upstream_response_time uct=$upstream_connect_time",
+                "urt=0.004, 0.012 : 0.001 uct=0.004, 0.004 : -",
+                "upstream_response_time=[0.004, 0.012, 0.001]s upstream_connect_time=[0.004, 0.004]s",
+            ),
+            ("{\"t\":\"$upstream_response_time\",\"s\":$status}", "{\"t\":\"\",\"s\":200}", "status=200"),
             ("$request_time $upstream_cache_status", "3 HIT", "request_time=3s upstream_cache_status=HIT"),
             (
                 "$upstream_addr $status",

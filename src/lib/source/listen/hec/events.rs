@@ -566,6 +566,21 @@ mod tests {
     }
 
     #[test]
+    fn times_tell_their_unit_by_their_size() {
+        for (time, ns) in [
+            ("1732604863", 1_732_604_863_000_000_000),
+            ("1732604863241", 1_732_604_863_241_000_000),
+            ("1732604863241000", 1_732_604_863_241_000_000),
+            ("1589124000123456789", 1_589_124_000_123_456_789),
+            ("\"1611182565.123\"", 1_611_182_565_123_000_000),
+        ] {
+            let body = format!("{{\"time\":{time},\"event\":\"data\"}}");
+            let made = parse(Events::json(1000, peer()), body.as_bytes(), 1000);
+            assert_eq!(Frame::parse(&made.frames).unwrap().view().timestamp(), ns, "{time}");
+        }
+    }
+
+    #[test]
     fn texts_may_be_broken_and_long() {
         let body = b"\xef\xbb\xbf{\"event\":\"a\xe9b\"}{\"event\":\"\\ud83d x\"}{\"event\":\"0123456789\xc3\xa9\"}";
         let made = parse(Events::json(11, peer()), body, 1000);

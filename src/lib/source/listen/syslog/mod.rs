@@ -279,8 +279,13 @@ impl Syslog {
         let mut rest = text.trim_ascii_start();
         let mut parsed = Parsed { payload: text, ..Parsed::default() };
         let mut error = None;
-        let numbered = sequence(rest).filter(|(_, after)| {
+        let mut goes_on = |after: &&[u8]| {
             after.first() == Some(&b'%') || self.time(unset(after)).is_some() || self.named_before_time(after).is_some()
+        };
+        // A counter of messages may stand before the sequence number.
+        let numbered = sequence(rest).and_then(|first| {
+            let second = sequence(first.1).filter(|(_, after)| goes_on(after));
+            second.or(Some(first).filter(|(_, after)| goes_on(after)))
         });
         if let Some((number, after)) = numbered {
             (parsed.sequence, rest) = (Some(number), after);
@@ -315,6 +320,10 @@ impl Syslog {
             // A line of free text is not searched for a tag.
             None if !has_pri && parsed.sequence.is_none() => return (parsed, None),
             None => {}
+        }
+        // The mark may stand there, too.
+        if rest.starts_with(b"*%") {
+            rest = &rest[1..];
         }
         if let Some(tag) = tag(rest) {
             (parsed.app, parsed.procid, rest) = (Some(tag.app), tag.procid, tag.rest);
