@@ -1,5 +1,6 @@
 complete -c heka-lua -s e -d 'Run this text instead of a file' -r
 complete -c heka-lua -l line -d 'Give the script a message with this Payload, and show what it makes of it; may be repeated' -r
+complete -c heka-lua -l message -d 'Give the script a message in JSON, such as {"Type":"x","Logger":"l","Fields":{"n":1}}; may be repeated' -r
 complete -c heka-lua -l kind -d 'What the script is' -r -f -a "decoder\t''
 filter\t''
 encoder\t''"

@@ -12,6 +12,8 @@ Example
 local l = require "lpeg"
 local dt = require "date_time"
 local ip = require "ip_address"
+-- Scripts use it as a global.
+require "math"
 local match = require "string".match
 local tonumber = tonumber
 local Cc, Cg, Ct, P, R, S = l.Cc, l.Cg, l.Ct, l.P, l.R, l.S

@@ -13,6 +13,8 @@ Example
 --]]
 
 local l = require "lpeg"
+-- Scripts expect the classes of characters in the table that all of them share, as Heka's modules leave them there.
+l.locale(l)
 local cjson = require "cjson"
 local pcall, tonumber, type = pcall, tonumber, type
 

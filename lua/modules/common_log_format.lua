@@ -12,11 +12,16 @@ Example
     local fields = clf.build_nginx_grammar('$remote_addr "$request" $status'):match(line)
 --]]
 
+local l = require "lpeg"
 local grammars = require "native_grammars"
+-- Scripts expect the classes of characters in the table that all of them share, as Heka's modules leave them there.
+l.locale(l)
+-- Scripts use these as globals.
+require "os"
+require "string"
 local rawset, require, setmetatable, tonumber = rawset, require, setmetatable, tonumber
 
 local function build_nginx_error_grammar()
-    local l = require "lpeg"
     local dt = require "date_time"
     local syslog = require "syslog"
     local number = l.R "09" ^ 1 / tonumber

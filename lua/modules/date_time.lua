@@ -19,6 +19,8 @@ Example
 --]]
 
 local l = require "lpeg"
+-- Scripts expect the classes of characters in the table that all of them share, as Heka's modules leave them there.
+l.locale(l)
 local grammars = require "native_grammars"
 require "os"
 require "string"

@@ -9,6 +9,9 @@ Example
     local address = lpeg.Ct(lpeg.Cg(ip.v4, "value") * lpeg.Cg(lpeg.Cc "ipv4", "representation"))
 --]]
 
+local l = require "lpeg"
 local grammars = require "native_grammars"
+-- Scripts expect the classes of characters in the table that all of them share, as Heka's modules leave them there.
+l.locale(l)
 
 return { v4 = grammars.ipv4, v6 = grammars.ipv6 }

@@ -1,7 +1,7 @@
 --[[
 Slow query logs of MySQL and MariaDB.
 
-    slow_query_grammar, mariadb_slow_query_grammar                  a whole entry
+    slow_query_grammar, mariadb_slow_query_grammar, percona_slow_query_grammar    a whole entry
     short_slow_query_grammar, mariadb_short_slow_query_grammar      without "# Time" and "# User@Host"
 
 Each gives a message: Timestamp, Hostname (what stands in brackets), Payload (the statement) and Fields Query_time and
@@ -13,6 +13,8 @@ Example
 --]]
 
 local l = require "lpeg"
+-- Scripts expect the classes of characters in the table that all of them share, as Heka's modules leave them there.
+l.locale(l)
 local rawset, tonumber = rawset, tonumber
 local P, R, S, Cc, Cg, Ct = l.P, l.R, l.S, l.Cc, l.Cg, l.Ct
 
@@ -53,6 +55,7 @@ local whole, short = Ct(time * user_host * entry), Ct(entry)
 return {
     slow_query_grammar = whole,
     short_slow_query_grammar = short,
+    percona_slow_query_grammar = whole,
     mariadb_slow_query_grammar = whole,
     mariadb_short_slow_query_grammar = short,
 }

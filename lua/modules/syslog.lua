@@ -10,7 +10,12 @@ Example
 --]]
 
 local l = require "lpeg"
+-- Scripts expect the classes of characters in the table that all of them share, as Heka's modules leave them there.
+l.locale(l)
 local grammars = require "native_grammars"
+-- Scripts use these as globals.
+require "math"
+require "os"
 require "string"
 local ipairs, upper = ipairs, string.upper
 

@@ -17,6 +17,7 @@ Examples:
   What does a decoder make of a line?
     heka-lua nginx_access --line \"$(head -1 access.log)\"
     heka-lua ./mine.lua --config type=app --line 'x=1 y=2'
+    heka-lua alert --kind encoder --message '{\"Logger\":\"disk\",\"Payload\":\"full\"}'
 
   Try a grammar, with the limits and libraries that scripts have:
     heka-lua -e 'require \"lpeg\" print(lpeg.match(lpeg.R\"09\"^1, \"42\"))'
@@ -67,6 +68,10 @@ struct Args {
     /// Give the script a message with this Payload, and show what it makes of it; may be repeated
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     line: Vec<String>,
+
+    /// Give the script a message in JSON, such as {"Type":"x","Logger":"l","Fields":{"n":1}}; may be repeated
+    #[arg(long, value_name = "JSON")]
+    message: Vec<String>,
 
     /// What the script is
     #[arg(long, value_name = "KIND", default_value = "decoder")]
@@ -136,15 +141,23 @@ fn run(args: Args) -> Result<Exit, Failure> {
     if let Err(error) = loaded {
         return Ok(explain(&settings, &error, None));
     }
+    let mut inputs: Vec<(&str, Vec<u8>)> = Vec::new();
     for line in &args.line {
         let mut message = Vec::new();
         MessageBuilder::new(&mut message, &uuid::new_v4(), now_ns()).text(TextHeader::Payload, line.as_bytes());
-        let Some(view) = MessageView::new(&message) else { continue };
+        inputs.push((line, message));
+    }
+    for json in &args.message {
+        let message = cases::encode_message(json).map_err(|error| Failure::usage(format!("--message: {error}")))?;
+        inputs.push((json, message));
+    }
+    for (line, message) in &inputs {
+        let Some(view) = MessageView::new(message) else { continue };
         match sandbox.process(view) {
             Ok(Outcome::Done) => {
                 let changed = sandbox.injected().next().is_some() || kind == Kind::Filter;
                 if !changed {
-                    let message = sandbox.edited().unwrap_or(&message).to_vec();
+                    let message = sandbox.edited().unwrap_or(message).to_vec();
                     show_message(&message, kind)?;
                 }
                 show(&mut sandbox, kind)?;
@@ -160,7 +173,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
             }
         }
     }
-    if kind == Kind::Filter && !args.line.is_empty() {
+    if kind == Kind::Filter && !inputs.is_empty() {
         let ended = sandbox.timer_event(now_ns(), true);
         show(&mut sandbox, kind)?;
         if let Err(Terminated(reason)) = ended {

@@ -394,7 +394,7 @@ function process_message()
         local ok, why = pcall(require, name)
         if ok then said[#said + 1] = name end
     end
-    for _, name in ipairs({'io', 'package', 'debug', 'ffi', 'jit', 'dofile', 'loadfile', 'load', 'loadstring'}) do
+    for _, name in ipairs({'io', 'debug', 'ffi', 'jit', 'dofile', 'loadfile', 'load', 'loadstring'}) do
         if _G[name] then said[#said + 1] = name end
     end
     for _, name in ipairs({'execute', 'remove', 'rename', 'tmpname', 'getenv', 'exit'}) do

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::Failure;
 use super::output::describe;
+use super::{Failure, dialect};
 use crate::stream::Keys;
 
 /// This machine's name.
@@ -27,33 +27,24 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{}: not UTF-8 text", path.display())))
 }
 
-/// Reads a TOML file; errors name it and the line.
+/// Reads a TOML file, in hekad's dialect too, with `%ENV[NAME]` as in hekad; errors name it and the line.
 pub fn read_toml(path: &Path) -> Result<toml::Table, Failure> {
-    parse_toml(&read_text(path)?).map_err(|error| Failure::usage(format!("{}:{error}", path.display())))
+    let text = read_text(path)?;
+    let table = dialect::expand(&text).and_then(|text| parse_toml(&text));
+    table.map_err(|error| Failure::usage(format!("{}:{error}", path.display())))
 }
 
-/// Reads TOML, with the names of sections that hekad took without quotes.
+/// Reads TOML, in hekad's dialect too.
 ///
 /// # Errors
 /// `LINE: what is wrong there`.
 pub fn parse_toml(text: &str) -> Result<toml::Table, String> {
+    let text = &*dialect::flat_fields(text);
     let parsed: Result<toml::Table, _> = text.parse();
-    parsed.or_else(|error| with_quoted_sections(text).parse().map_err(|_| error)).map_err(|error: toml::de::Error| {
+    parsed.or_else(|error| dialect::quoted(text).parse().map_err(|_| error)).map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         format!("{line}: {}", error.message())
     })
-}
-
-/// hekad's parser took sections such as `[TCP:5565.signer.ops_0]`, whose names TOML wants in quotes.
-fn with_quoted_sections(text: &str) -> String {
-    let lines = text.split_inclusive('\n').map(|line| {
-        let name = line.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        match name.filter(|name| !name.contains(['[', '"', '\''])) {
-            Some(name) => format!("[\"{}\"]\n", name.replace('.', "\".\"")),
-            None => line.to_string(),
-        }
-    });
-    lines.collect()
 }
 
 /// Reads the file of `FILE` or `FILE:SECTION`; answers its path too.

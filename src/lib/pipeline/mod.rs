@@ -3,6 +3,7 @@
 mod args;
 mod checkpoint;
 mod config;
+mod dialect;
 mod durable;
 mod input;
 mod lock;

@@ -84,7 +84,16 @@ impl ScriptArgs {
         let name = section.name.as_deref().unwrap_or(stem).as_bytes().to_vec();
         let identity = Identity { kind, name, hostname: hostname(), pid: std::process::id() as i32 };
         let (limits, modules) = (self.host.limits(section, kind), self.host.modules(section));
-        Settings { script, limits, config, modules, strict_nil: self.host.strict_nil, identity, max_failures: 0 }
+        Settings {
+            script,
+            limits,
+            config,
+            modules,
+            strict_nil: self.host.strict_nil,
+            identity,
+            max_failures: 0,
+            clock: None,
+        }
     }
 }
 
@@ -102,7 +111,14 @@ impl HostArgs {
     /// Those of the command line come first.
     pub fn modules(&self, section: &Section) -> ModulePath {
         let items: Vec<String> = self.module_directory.iter().chain(&section.module_directory).cloned().collect();
-        ModulePath::new(&items)
+        let mut path = ModulePath::new(&items);
+        if let Some(share) = &section.share_dir {
+            path.scripts.push(share.clone());
+            if section.module_directory.is_none() {
+                path.directories.push(share.join("lua_modules"));
+            }
+        }
+        path
     }
 }
 

@@ -37,7 +37,7 @@ use serde_json::{Map, Value as Json, json};
 use super::host::{ConfigValue, Kind};
 use super::settings::Section;
 use super::{Outcome, Sandbox, ScriptArgs, Settings, Terminated};
-use crate::message::{MessageBuilder, MessageView, TextHeader, Value, ValueType, uuid};
+use crate::message::{MessageBuilder, MessageView, TextHeader, Value, ValueType, now_ns, uuid};
 use crate::pipeline::Failure;
 
 /// What came out, not yet looked at.
@@ -450,12 +450,34 @@ fn compare(expected: &Json, found: &Json) -> Result<(), String> {
     }
 }
 
+/// A message that is described so in JSON; its Timestamp is now where none is given.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn encode_message(json: &str) -> Result<Vec<u8>, String> {
+    let mut described: Json = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    if let Some(object) = described.as_object_mut() {
+        object.entry("Timestamp").or_insert_with(|| now_ns().into());
+    }
+    let mut bytes = Vec::new();
+    put_message(&described, &mut bytes)?;
+    Ok(bytes)
+}
+
 /// Appends a message that is described so.
 fn put_message(described: &Json, out: &mut Vec<u8>) -> Result<(), String> {
     let described = described.as_object().ok_or("a message is a JSON object")?;
+    let is_known = |key: &&String| {
+        key.as_str() == "Fields" || OPTIONAL.contains(&key.as_str()) || TEXTS.iter().any(|(name, _)| key == name)
+    };
+    if let Some(unknown) = described.keys().find(|key| !is_known(key)) {
+        return Err(format!("{unknown}: no header of a message; others go into Fields"));
+    }
     let id = described.get("Uuid").and_then(Json::as_str).and_then(|text| uuid::parse(text.as_bytes()));
-    let timestamp = described.get("Timestamp").and_then(Json::as_f64).unwrap_or(0.0);
-    let mut builder = MessageBuilder::new(out, &id.unwrap_or_else(uuid::new_v4), timestamp as i64);
+    let timestamp =
+        described.get("Timestamp").map_or(Some(0), |time| time.as_i64().or(time.as_f64().map(|ns| ns as i64)));
+    let timestamp = timestamp.ok_or("Timestamp: nanoseconds are needed")?;
+    let mut builder = MessageBuilder::new(out, &id.unwrap_or_else(uuid::new_v4), timestamp);
     let text = |name: &str| described.get(name).and_then(Json::as_str).map(str::as_bytes);
     let number = |name: &str| described.get(name).and_then(Json::as_f64).map(|number| number as i32);
     let put = |builder: &mut MessageBuilder<'_>, place: usize| {

@@ -74,13 +74,19 @@ impl Ticker {
         self.clock != Clock::Wall
     }
 
+    /// What time it is for a script, where messages say it.
+    pub fn now(&self) -> Option<i64> {
+        self.newest.filter(|_| self.by_messages())
+    }
+
     /// A message with that Timestamp comes. True when the timer may be due.
     #[inline]
     pub fn message(&mut self, timestamp: i64) -> bool {
         self.silent_since = None;
         if self.clock == Clock::Wall {
             self.until_look -= 1;
-            if self.until_look > 0 {
+            // A message of the next interval belongs behind the tick.
+            if self.until_look > 0 && self.next.is_some_and(|next| timestamp < next) {
                 return false;
             }
             self.until_look = LOOK_EVERY;

@@ -297,8 +297,8 @@ unsafe fn values(
                     _ => Err("unsupported array type"),
                 }
             }
-            // No value, no field.
-            ffi::LUA_TNIL => Ok(()),
+            // A table without a value: nested data, or what has none.
+            ffi::LUA_TNIL => Err("unsupported type: nil"),
             ffi::LUA_TUSERDATA => {
                 let Some(output) = native::class_of(state, value).and_then(|class| class.output) else {
                     return Err("user data object does not implement lsb_output");

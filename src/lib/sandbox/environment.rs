@@ -46,13 +46,48 @@ pub unsafe fn open(state: State, host: *mut c_void) {
             record::push_guarded(state, host, table);
             ffi::lua_setglobal(state, name.as_ptr());
         }
+        ffi::lua_getglobal(state, c"tonumber".as_ptr());
+        ffi::lua_pushcclosure(state, to_number, 1);
+        ffi::lua_setglobal(state, c"tonumber".as_ptr());
         ffi::lua_createtable(state, 0, 4);
+        ffi::lua_pushvalue(state, -1);
         ffi::lua_setfield(state, ffi::LUA_REGISTRYINDEX, LOADED.as_ptr());
+        // Of Lua's package library no more than what was loaded: the rest leads out of the sandbox.
+        ffi::lua_createtable(state, 0, 1);
+        ffi::lua_insert(state, -2);
+        ffi::lua_setfield(state, -2, c"loaded".as_ptr());
+        ffi::lua_createtable(state, 0, 0);
+        ffi::lua_setmetatable(state, -2);
+        ffi::lua_setglobal(state, c"package".as_ptr());
         for (name, function) in [(c"require", require as raw::Function), (c"module", module), (c"xpcall", xpcall)] {
             raw::push_function(state, function, host);
             ffi::lua_setglobal(state, name.as_ptr());
         }
         ffi::lua_settop(state, 0);
+    }
+}
+
+/// `tonumber(value [, base])`, for which `0b101` is no number, as in Lua 5.1.
+unsafe extern "C-unwind" fn to_number(state: State) -> c_int {
+    // SAFETY: reads arguments; one push, or a call of the function in the upvalue.
+    unsafe {
+        if ffi::lua_gettop(state) != 1 {
+            ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+            ffi::lua_insert(state, 1);
+            ffi::lua_call(state, ffi::lua_gettop(state) - 1, 1);
+            return 1;
+        }
+        let binary = raw::string(state, 1).is_some_and(|text| {
+            let digits = text.trim_ascii_start();
+            let digits = digits.strip_prefix(b"-").or(digits.strip_prefix(b"+")).unwrap_or(digits);
+            matches!(digits, [b'0', b'b' | b'B', ..])
+        });
+        if binary || ffi::lua_isnumber(state, 1) == 0 {
+            ffi::lua_pushnil(state);
+        } else {
+            ffi::lua_pushnumber(state, ffi::lua_tonumber(state, 1));
+        }
+        1
     }
 }
 
@@ -196,6 +231,9 @@ unsafe fn load_module(state: State, name: &[u8]) {
         let file = host.last_error().to_string();
         host.scratch.extend_from_slice(file.as_bytes());
         host.scratch.push(0);
+        if let std::borrow::Cow::Owned(code) = super::lua51::translate(&host.module_code) {
+            host.module_code = code;
+        }
         let (text, chunk) = (&host.module_code, &host.scratch);
         let status =
             ffi::luaL_loadbufferx(state, text.as_ptr().cast(), text.len(), chunk.as_ptr().cast(), c"t".as_ptr());

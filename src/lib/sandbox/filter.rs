@@ -61,6 +61,8 @@ pub struct FilterStage {
     until_look: u32,
     /// Injected frames wait here until the state is saved, at the end.
     held: Option<Vec<u8>>,
+    /// A script that has seen no message, where messages say what time it is: it is loaded again when the first one says it.
+    fresh: Option<Settings>,
     _lock: Option<Lock>,
 }
 
@@ -68,20 +70,28 @@ impl FilterStage {
     /// # Errors
     /// When the script can't be loaded, lacks a timer that it is to have, or its state can't be restored.
     pub fn new(settings: &Settings, options: FilterOptions) -> Result<FilterStage, Failure> {
-        let mut runner = Runner::new(settings, options.ticker, options.profile as u64).map_err(Failure::usage)?;
+        let load =
+            |settings: &Settings| Runner::new(settings, options.ticker, options.profile as u64).map_err(Failure::usage);
+        let mut runner = load(settings)?;
         let mut ticker = Ticker::new(options.clock, options.ticker);
         let mut restored = Cursors::default();
         // Another run with the same state would overwrite what this one counts.
         let lock = options.preserve.as_deref().map(|path| Lock::beside(&target_of(path))).transpose()?;
-        let state = match (&options.preserve, runner.sandbox()) {
-            (Some(path), Some(sandbox)) => {
-                let (file, clock) = StateFile::open(path, sandbox)?;
-                ticker.resume(clock);
-                restored = file.restored().clone();
-                Some(file)
+        let kept = options.preserve.as_deref().is_some_and(|path| path.exists());
+        let mut state = None;
+        if let (Some(path), Some(sandbox)) = (&options.preserve, runner.sandbox()) {
+            let (mut file, clock) = StateFile::open(path, sandbox)?;
+            ticker.resume(clock);
+            if ticker.now().is_some() {
+                runner = load(&Settings { clock: ticker.now(), ..settings.clone() })?;
+                if let Some(sandbox) = runner.sandbox() {
+                    file = StateFile::open(path, sandbox)?.0;
+                }
             }
-            _ => None,
-        };
+            restored = file.restored().clone();
+            state = Some(file);
+        }
+        let fresh = (ticker.by_messages() && !kept).then(|| settings.clone());
         Ok(FilterStage {
             runner,
             ticker,
@@ -93,9 +103,19 @@ impl FilterStage {
             changed: false,
             until_look: LOOK_EVERY,
             held: None,
+            fresh,
             _lock: lock,
             options,
         })
+    }
+
+    /// The first message says what time it is: the script is loaded as if it were then.
+    #[cold]
+    fn begin(&mut self, settings: Settings) -> Result<(), Failure> {
+        let settings = Settings { clock: self.ticker.now(), ..settings };
+        self.runner =
+            Runner::new(&settings, self.options.ticker, self.options.profile as u64).map_err(Failure::usage)?;
+        Ok(())
     }
 
     /// Gives the script a message that it is to see.
@@ -104,9 +124,8 @@ impl FilterStage {
         if !self.runner.runs() {
             return Ok(());
         }
-        let view = frame.view();
-        let now = self.ticker.by_messages().then(|| view.timestamp());
-        let called = self.runner.process(&view, now, self.options.max_process_inject);
+        let now = self.ticker.now();
+        let called = self.runner.process(&frame.view(), now, self.options.max_process_inject);
         self.changed = true;
         match called {
             Ok(()) => self.emit(out),
@@ -251,7 +270,11 @@ impl Stage for FilterStage {
         };
         if !counted {
             let view = frame.view();
-            if self.ticker.message(view.timestamp()) {
+            let due = self.ticker.message(view.timestamp());
+            if let Some(settings) = self.fresh.take() {
+                self.begin(settings)?;
+            }
+            if due {
                 self.tick(out)?;
             }
             match &cursor {
@@ -282,6 +305,8 @@ impl Stage for FilterStage {
 
     fn idle(&mut self, out: &mut Output) -> Result<(), Failure> {
         if self.ticker.silence() {
+            // The machine's clock goes on.
+            self.fresh = None;
             self.tick(out)?;
         }
         if self.save_is_due() { self.save(out) } else { Ok(()) }

@@ -321,8 +321,9 @@ unsafe extern "C-unwind" fn read_message(state: State) -> c_int {
             b"Hostname" => text(view.text(TextHeader::Hostname)),
             b"Uuid" => text(uuid::format(view.uuid()).as_ref().map(|id| &id[..])),
             b"Timestamp" => number(Some(view.timestamp())),
-            b"Severity" => number(view.severity().map(i64::from)),
-            b"Pid" => number(view.pid().map(i64::from)),
+            // As in Heka, where every message has them.
+            b"Severity" => number(view.severity().map(i64::from).or((!host.strict_nil).then_some(7))),
+            b"Pid" => number(view.pid().map(i64::from).or((!host.strict_nil).then_some(0))),
             b"raw" => raw::push_bytes(state, host.at_hand.original().map_or(b"", |original| original.bytes())),
             b"framed" => {
                 let end = host.ends.last().copied().unwrap_or(0);

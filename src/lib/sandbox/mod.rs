@@ -24,6 +24,7 @@ mod inject;
 mod lasting;
 mod lpeg;
 mod lua;
+mod lua51;
 pub mod manager;
 mod native;
 mod number;
@@ -115,14 +116,16 @@ pub fn prepare_process() {
 }
 
 impl Sandbox {
-    /// Loads a script: it runs once, under its limits, and must define `process_message`.
+    /// Loads a script: it runs once, under its limits, and must define `process_message`, or be a filter with a timer.
     ///
     /// # Errors
     /// Lua's words, with file and line.
     pub fn new(settings: &Settings) -> Result<Sandbox, String> {
         let mut sandbox = Sandbox::prepare(settings)?;
         sandbox.load(&settings.script)?;
-        if sandbox.process == ffi::LUA_NOREF {
+        // A filter may be there for its timer alone.
+        let timer_alone = settings.identity.kind == Kind::Filter && sandbox.has_timer();
+        if sandbox.process == ffi::LUA_NOREF && !timer_alone {
             return Err(format!("{}: process_message() function was not found", settings.script.name));
         }
         Ok(sandbox)
@@ -141,6 +144,7 @@ impl Sandbox {
         let limit = ConfigValue::Number(settings.limits.output as f64);
         host.config.entry("output_limit".into()).or_insert(limit);
         host.zone = settings.zone()?;
+        host.clock = settings.clock;
         host.memory_limit = settings.limits.memory;
         host.identity = settings.identity.clone();
         let kind = settings.identity.kind;
@@ -179,7 +183,8 @@ impl Sandbox {
         if script.code.starts_with('\x1b') {
             return Err(format!("{}: compiled scripts are not loaded", script.name));
         }
-        let entry = self.lua.load(&script.name, script.code.as_bytes())?;
+        let code = lua51::translate(script.code.as_bytes());
+        let entry = self.lua.load(&script.name, &code)?;
         let called = self.call(entry, 0, |_| 0);
         // The text is not needed any more.
         // SAFETY: the reference is ours, and used no more.

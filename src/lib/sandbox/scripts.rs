@@ -125,7 +125,8 @@ impl Script {
     /// # Errors
     /// When it can't be read; when there is neither such a file nor such a name.
     pub fn find(name: &Path, path: &ModulePath, kind: Kind) -> Result<Script, Failure> {
-        let in_path = path.directories.iter().map(|directory| directory.join(name)).find(|file| file.is_file());
+        let directories = path.directories.iter().chain(&path.scripts);
+        let in_path = directories.map(|directory| directory.join(name)).find(|file| file.is_file());
         let file = in_path.unwrap_or_else(|| name.to_path_buf());
         if file.exists() {
             let shown = file.file_name().map_or(file.to_string_lossy(), |name| name.to_string_lossy()).into_owned();
@@ -154,13 +155,15 @@ impl Script {
 #[derive(Clone, Debug, Default)]
 pub struct ModulePath {
     pub directories: Vec<PathBuf>,
+    /// Where scripts alone are looked for, after those.
+    pub scripts: Vec<PathBuf>,
 }
 
 impl ModulePath {
     /// Each item may hold several directories, separated by `;` as in Heka's `module_directory`.
     pub fn new(items: &[String]) -> ModulePath {
         let directories = items.iter().flat_map(|item| item.split(';')).filter(|directory| !directory.is_empty());
-        ModulePath { directories: directories.map(PathBuf::from).collect() }
+        ModulePath { directories: directories.map(PathBuf::from).collect(), scripts: Vec::new() }
     }
 
     /// The text of a module and its file; or the names that were tried. A dot in a name is a directory.

@@ -50,6 +50,8 @@ pub struct Settings {
     pub identity: Identity,
     /// A decoder or encoder that has failed so often in a row ends; 0 is never.
     pub max_failures: u64,
+    /// What time it is while the script is loaded, ns; the machine's clock without.
+    pub clock: Option<i64>,
 }
 
 impl Settings {
@@ -77,6 +79,8 @@ pub struct Section {
     pub instructions: Option<u64>,
     pub output: Option<usize>,
     pub module_directory: Option<String>,
+    /// Where hekad looked for scripts and, below lua_modules, for modules; of the section [hekad].
+    pub share_dir: Option<PathBuf>,
     pub config: HashMap<String, ConfigValue>,
     pub message_matcher: Option<String>,
     pub message_signer: Option<String>,
@@ -131,7 +135,10 @@ impl OutputSection {
                 let kind = described.get("type").and_then(toml::Value::as_str).unwrap_or(&encoder);
                 match kind {
                     "PayloadEncoder" => None,
-                    "SandboxEncoder" => Some(Section::from_toml(&encoder, described).map_err(wrong)?),
+                    "SandboxEncoder" => {
+                        let section = Section::from_toml(&encoder, described).map_err(wrong)?;
+                        Some(Section { share_dir: share_dir(&table), ..section })
+                    }
                     kind => return Err(wrong(format!("encoder: {kind} is not supported, a SandboxEncoder is"))),
                 }
             }
@@ -162,7 +169,9 @@ impl Section {
     pub fn load(argument: &str, section_type: &str) -> Result<Section, Failure> {
         let (path, table) = read_config(argument)?;
         let (name, section) = find_section(&path, &table, argument, section_type)?;
-        Section::from_toml(&name, section).map_err(|message| Failure::usage(format!("{path}: [{name}] {message}")))
+        let section = Section::from_toml(&name, section)
+            .map_err(|message| Failure::usage(format!("{path}: [{name}] {message}")))?;
+        Ok(Section { share_dir: share_dir(&table), ..section })
     }
 
     pub(super) fn from_toml(name: &str, value: &toml::Value) -> Result<Section, String> {
@@ -199,6 +208,7 @@ impl Section {
             instructions: number("instruction_limit")?,
             output: number("output_limit")?.map(|number| number as usize),
             module_directory: text("module_directory")?,
+            share_dir: None,
             working_directory: text("working_directory")?.map(PathBuf::from),
             max_filters: number("max_filters")?,
             config: config
@@ -208,6 +218,10 @@ impl Section {
                 .collect(),
         })
     }
+}
+
+fn share_dir(table: &toml::Table) -> Option<PathBuf> {
+    table.get("hekad")?.get("share_dir")?.as_str().map(PathBuf::from)
 }
 
 impl ConfigValue {

@@ -19,6 +19,8 @@ pub use template::rsyslog;
 pub struct Rsyslog {
     names: Vec<String>,
     parts: Vec<Part>,
+    /// The template ends with the line's end.
+    whole_line: bool,
     year: Option<i64>,
 }
 
@@ -158,7 +160,7 @@ impl Grammar for Rsyslog {
 impl Rsyslog {
     /// Where what was read ends; or where it doesn't go on, and which part is missing there.
     fn read(&self, line: &[u8], captures: &mut Captures) -> Result<usize, (usize, usize)> {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\n").filter(|_| self.whole_line).unwrap_or(line);
         let mut at = 0;
         let mut times: Vec<(usize, Pieces)> = Vec::new();
         for (place, part) in self.parts.iter().enumerate() {
@@ -479,6 +481,8 @@ mod tests {
             ),
             (r#"{%hostname:::jsonf%,%msg:::jsonf:text%}"#, r#"{"hostname":"x","text":"a\"b"}"#, "hostname=x msg=a\"b"),
             ("%msg:::csv,drop-last-lf%,%hostname:::csv%", r#""say ""a"", b","x""#, r#"msg=say "a", b hostname=x"#),
+            ("<%PRI%>%programname%: %msg%", "<27>a: b\n", "pri=facility:3,severity:3 programname=a msg=b\n"),
+            (r"<%PRI%>%programname%: %msg%\n", "<27>a: b\n", "pri=facility:3,severity:3 programname=a msg=b"),
             (r"%app-name%\042%procid%", "a*b", "app-name=a procid=b"),
         ];
         for (template, line, expected) in cases {

@@ -43,10 +43,11 @@ pub fn rsyslog(template: &str, year: Option<i64>) -> Result<Rsyslog, String> {
         return Err("could not parse the rsyslog template".into());
     }
     // The reader of the file has usually taken the line end away.
-    if parts.last() == Some(&Part::Literal(b"\n".to_vec())) {
+    let whole_line = parts.last() == Some(&Part::Literal(b"\n".to_vec()));
+    if whole_line {
         parts.pop();
     }
-    Ok(Rsyslog { names, parts, year })
+    Ok(Rsyslog { names, parts, whole_line, year })
 }
 
 fn push_byte(parts: &mut Vec<Part>, byte: u8) {

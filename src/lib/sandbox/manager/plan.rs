@@ -156,6 +156,7 @@ impl Allowed {
                 strict_nil: self.strict_nil,
                 identity,
                 max_failures: 0,
+                clock: None,
             },
             name,
             expression,

@@ -89,6 +89,8 @@ pub struct ManagerStage {
     choosy: usize,
     /// One for each interval: timers are due at its multiples.
     tickers: Vec<(Duration, Ticker)>,
+    /// The newest Timestamp, where messages say what time it is.
+    newest: Option<i64>,
     /// The newest cursors of what was given to the filters.
     taken: Cursors,
     /// Cursors that the next messages carry.
@@ -133,6 +135,7 @@ impl ManagerStage {
             preserving: 0,
             choosy: 0,
             tickers: Vec::new(),
+            newest: None,
             taken: Cursors::default(),
             released: Cursors::default(),
             holding: false,
@@ -168,7 +171,9 @@ impl ManagerStage {
 
     fn plan(&self, name: String, section_name: &str, section: &toml::Value, script: &[u8]) -> Result<Plan, String> {
         let state = self.directory.state_path(&name);
-        self.options.allowed.plan(name, section_name, section, script, state)
+        let mut plan = self.options.allowed.plan(name, section_name, section, script, state)?;
+        plan.settings.clock = self.newest;
+        Ok(plan)
     }
 
     /// Has a crew load a filter.
@@ -405,6 +410,9 @@ impl Stage for ManagerStage {
     fn message(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<Flow, Failure> {
         let view = frame.view();
         let timestamp = view.timestamp();
+        if self.options.clock != Clock::Wall {
+            self.newest = self.newest.max(Some(timestamp));
+        }
         self.tick(out, |ticker| ticker.message(timestamp))?;
         let cursor = frame.header().cursor();
         if let Some(cursor) = &cursor {

@@ -52,7 +52,45 @@ pub unsafe fn guard_table(state: State, host: *mut c_void) {
 /// As [`check_first`].
 pub unsafe fn guard_os(state: State, host: *mut c_void) {
     // SAFETY: see above.
-    unsafe { check_first(state, host, c"date", date) };
+    unsafe {
+        check_first(state, host, c"date", date);
+        check_first(state, host, c"time", time);
+        check_first(state, host, c"clock", clock);
+    }
+}
+
+/// Seconds since 1970 by the clock that timers follow, where that is not the machine's.
+unsafe fn seconds(state: State) -> Option<f64> {
+    // SAFETY: the host outlives the call.
+    unsafe { Host::of(state).clock.map(|ns| ns as f64 / 1e9) }
+}
+
+/// `time([table])`
+unsafe extern "C-unwind" fn time(state: State) -> c_int {
+    // SAFETY: one push.
+    unsafe {
+        match seconds(state).filter(|_| ffi::lua_type(state, 1) <= ffi::LUA_TNIL) {
+            Some(seconds) => {
+                ffi::lua_pushnumber(state, seconds.floor());
+                1
+            }
+            None => go_on(state),
+        }
+    }
+}
+
+/// `clock()`: only differences of it mean something.
+unsafe extern "C-unwind" fn clock(state: State) -> c_int {
+    // SAFETY: one push.
+    unsafe {
+        match seconds(state) {
+            Some(seconds) => {
+                ffi::lua_pushnumber(state, seconds);
+                1
+            }
+            None => go_on(state),
+        }
+    }
 }
 
 /// `insert(table, [position,] value)`
@@ -81,6 +119,16 @@ unsafe extern "C-unwind" fn date(state: State) -> c_int {
             let format = check_bytes(state, 1);
             let conversions = memchr::memchr_iter(b'%', format).count();
             (*Host::of(state).budget).charge(state, format.len() / 8 + conversions * DATE_STEPS);
+        }
+        if ffi::lua_type(state, 2) <= ffi::LUA_TNIL
+            && let Some(seconds) = seconds(state)
+        {
+            if ffi::lua_type(state, 1) <= ffi::LUA_TNIL {
+                ffi::lua_settop(state, 0);
+                raw::push_bytes(state, b"%c");
+            }
+            ffi::lua_settop(state, 1);
+            ffi::lua_pushnumber(state, seconds.floor());
         }
         go_on(state)
     }
