@@ -117,6 +117,23 @@ fn requests_are_what_the_options_say() {
     assert!(request.header("user-agent").unwrap().starts_with("heka-http/"));
     assert_eq!((request.body.as_str(), requests.recv().unwrap().body.as_str()), ("one\n", "three\n"));
 
+    // Without a header of the user's, what the encoder makes says what it is.
+    let (port, requests) = server(&["200"]);
+    for (encoder, path, expected) in [
+        ("payload", "", "text/plain; charset=utf-8"),
+        ("slack", "", "application/json"),
+        ("schema_influx", "", "application/json"),
+        ("es_payload", "/x/_bulk", "application/x-ndjson"),
+    ] {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        work.sh(&format!("heka-inject --payload '{{}}' | heka-http --encoder {encoder} --config type_name= --url {url}")).ok();
+        let request = requests.recv().unwrap();
+        assert_eq!(request.header("content-type"), Some(expected), "{encoder}");
+        assert!(!request.body.contains("_type"), "{}", request.body);
+    }
+    work.sh(&format!("heka-inject --payload '{{}}' --field payload_type=json | heka-http --url http://127.0.0.1:{port}")).ok();
+    assert_eq!(requests.recv().unwrap().header("content-type"), Some("application/json"));
+
     // Several in a request, from the environment's address.
     work.sh(&format!("heka-tail app.log | HEKA_HTTP_URL=http://127.0.0.1:{port}/ heka-http --batch 10")).ok();
     assert_eq!(requests.recv().unwrap().body, "one\ntwo\nthree\n");

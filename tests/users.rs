@@ -24,6 +24,9 @@ fn every_message_has_a_severity_and_a_pid() {
     assert_eq!(value(&dir, "", "read_message('Pid')"), "0");
     assert_eq!(value(&dir, "", "read_message('Severity') > 3"), "true");
     assert_eq!(value(&dir, "", "decode_message(read_message('raw')).Severity"), "nil");
+    assert_eq!(value(&dir, "require 'string'", "string.format('<%d>1', 8 + tonumber(read_message('Severity')))"), "<15>1");
+    assert_eq!(value(&dir, "local names = {[7] = 'debug'}", "names[read_message('Severity')]"), "debug");
+    assert_eq!(value(&dir, "require 'table'", "table.concat({read_message('Severity'), read_message('Pid')}, ' ')"), "7 0");
     dir.write("e.lua", "function process_message() add_to_payload(read_message('Severity'), read_message('Pid'), '\\n') inject_payload() return 0 end");
     assert_eq!(dir.sh("echo x | heka-tail | heka-cat --encoder ./e.lua").ok().text(), "70\n");
     assert_eq!(dir.sh("heka-inject --severity 3 --pid 9 | heka-cat --encoder ./e.lua").ok().text(), "39\n");
@@ -47,6 +50,8 @@ fn modules_leave_what_heka_s_left() {
             value(&dir, &format!("require '{module}'"), "lpeg.match(lpeg.alpha * lpeg.digit * lpeg.space, 'a1 ')");
         assert_eq!(seen, "4", "{module}");
     }
+    let before = "local dt, l = require 'date_time', require 'lpeg' local sp = l.space l.locale(l)";
+    assert_eq!(value(&dir, before, "(dt.rfc3339 * sp * l.xdigit):match('2014-01-01T00:00:00Z f')"), "23");
     for (module, globals) in [
         ("common_log_format", &["string.sub", "os.time", "lpeg.P"][..]),
         ("ip_address", &["lpeg.P"]),
@@ -125,6 +130,15 @@ fn a_replay_s_scripts_live_in_its_time() {
     let run = "heka-sandbox --lua ./age.lua --ticker 60 --clock message";
     let expected = ["0 2014-01-01 00:00:10 2014 0 946684800 1", "0", "90 2014-01-01 00:01:40 2014 90 946684800 2", "0"];
     assert_eq!(payloads(&dir.sh(&format!("{run} day.hpb")).ok().stdout), expected);
+    // What is too old is left out, by the messages' time.
+    dir.write(
+        "old.lua",
+        "require 'os' function process_message()
+            if read_message('Timestamp') / 1e9 < os.time() - 3 * 86400 then return -1, 'too old' end
+            inject_payload('txt', '', 'young') return 0 end",
+    );
+    let young = dir.sh("heka-sandbox --lua ./old.lua --clock message day.hpb").ok();
+    assert_eq!(payloads(&young.stdout), ["young"; 2]);
     // A pipe is taken as a replay, and a state goes on in its own time.
     assert_eq!(payloads(&dir.sh("cat day.hpb | heka-sandbox --lua ./age.lua --ticker 60").ok().stdout), expected);
     dir.sh(&format!("{run} --preserve s day.hpb")).ok();
@@ -169,6 +183,12 @@ match_regex = '(?P<Size>\d+)'
 [re.message_fields]
 Size|B = "%Size%"
 details.m = "%M%"
+
+[DNT Usage]
+type = "SandboxFilter"
+filename = "nowhere.lua"
+[DNT Usage.config]
+hostname = "%ENV[HERE]"
 
 [E]
 type = "SandboxEncoder"

@@ -3,11 +3,12 @@ Writes payloads that are JSON for Elasticsearch's bulk interface: a line that sa
 
 Configuration
 - index (string, default "heka-%{%Y.%m.%d}"), type_name (string, default "message"), id (string, default none): each may
-  have %{...} in it, see the module msg_interpolate.
+  have %{...} in it, see the module msg_interpolate. Elasticsearch 8 wants no type_name: "" leaves it out.
 - es_index_from_timestamp (bool, default false): dates are the message's instead of today's.
 
 Example
-    heka-http --encoder es_payload --config es_index_from_timestamp=true --url http://localhost:9200/_bulk day.hpb
+    heka-http --encoder es_payload --config es_index_from_timestamp=true --config type_name= \
+        --url http://localhost:9200/_bulk day.hpb
 --]]
 
 require "string"
@@ -15,6 +16,7 @@ local elasticsearch = require "elasticsearch"
 
 local index = read_config("index") or "heka-%{%Y.%m.%d}"
 local type_name = read_config("type_name") or "message"
+if type_name == "" then type_name = nil end
 local id = read_config("id")
 local from_timestamp = read_config("es_index_from_timestamp")
 

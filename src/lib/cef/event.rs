@@ -90,7 +90,12 @@ impl Event {
         let replaced =
             |key: &str| self.extension.iter().rev().find(|(own, _)| own == key).map(|(_, text)| text.as_str());
         let head = |key: &str, text: &str| plain(replaced(key).unwrap_or(text), put_header);
-        let field = |key: &str, text: Vec<u8>| replaced(key).map_or(text, |text| plain(text, put_value));
+        // The library drops the record's own keys where they are given; here they are used.
+        let own = |key: &str| replaced(key).filter(|_| form != Form::Compat);
+        let field = |key: &str, name: &str, text: Vec<u8>| match own(key).or_else(|| replaced(name)) {
+            Some(text) => plain(text, put_value),
+            None => text,
+        };
         let mut text = head("date", &self.date);
         text.push(b' ');
         text.extend(head("host", &self.host));
@@ -108,17 +113,18 @@ impl Event {
             text.extend_from_slice(part);
             text.push(b'|');
         }
-        text.extend_from_slice(b"cs1Label=requestClientApplication");
-        for (key, part) in [
-            (" cs1=", field("user_agent", value(environ("HTTP_USER_AGENT").unwrap_or("none")))),
-            (" requestMethod=", field("method", value(environ("REQUEST_METHOD").unwrap_or_default()))),
-            (" request=", field("url", value(environ("PATH_INFO").unwrap_or_default()))),
-            (" src=", field("source", plain(source, put_value))),
-            (" dhost=", field("dest", value(environ("HTTP_HOST").unwrap_or("none")))),
-            (" suser=", field("suser", plain(&self.username, put_value))),
+        text.extend_from_slice(b"cs1Label=");
+        text.extend(own("cs1Label").map_or(b"requestClientApplication".to_vec(), |text| plain(text, put_value)));
+        for (key, name, part) in [
+            ("cs1", "user_agent", value(environ("HTTP_USER_AGENT").unwrap_or("none"))),
+            ("requestMethod", "method", value(environ("REQUEST_METHOD").unwrap_or_default())),
+            ("request", "url", value(environ("PATH_INFO").unwrap_or_default())),
+            ("src", "source", plain(source, put_value)),
+            ("dhost", "dest", value(environ("HTTP_HOST").unwrap_or("none"))),
+            ("suser", "suser", plain(&self.username, put_value)),
         ] {
-            text.extend_from_slice(key.as_bytes());
-            text.extend(part);
+            text.extend_from_slice(format!(" {key}=").as_bytes());
+            text.extend(field(key, name, part));
         }
         let left_out = self.append(&mut text, form, value);
         Ok(Made { text, left_out })

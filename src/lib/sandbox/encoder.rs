@@ -50,6 +50,18 @@ impl Encoder {
         }
     }
 
+    /// The media type of what it made last, by the type that the script gave its payload.
+    pub fn content_type(&self) -> &'static str {
+        match self.script.sandbox().payload_kind() {
+            b"json" => "application/json",
+            b"csv" => "text/csv; charset=utf-8",
+            b"html" => "text/html; charset=utf-8",
+            // A message as it is.
+            b"" => "application/octet-stream",
+            _ => "text/plain; charset=utf-8",
+        }
+    }
+
     pub fn usage(&self) -> Usage {
         self.script.sandbox().usage()
     }

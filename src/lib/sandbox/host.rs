@@ -54,6 +54,8 @@ pub struct Identity {
 pub struct Host {
     pub config: HashMap<String, ConfigValue>,
     pub output_limit: usize,
+    /// Of an encoder's last payload: `txt`, `json`; empty before the first.
+    pub payload_kind: Vec<u8>,
     pub strict_nil: bool,
     pub zone: Option<jiff::tz::TimeZone>,
     /// None between messages.
@@ -96,6 +98,7 @@ impl Host {
         Host {
             config: HashMap::new(),
             output_limit,
+            payload_kind: Vec::new(),
             strict_nil,
             zone: None,
             at_hand: AtHand::default(),

@@ -239,6 +239,9 @@ impl Host {
                 self.out.clear();
                 self.ends.clear();
                 self.out.extend_from_slice(&self.payload);
+                if self.payload_kind != kind {
+                    self.payload_kind = kind.to_vec();
+                }
             }
             Kind::Filter => self.put_own_payload(kind, name),
             Kind::Decoder => self.put_decoded_payload(kind, name),

@@ -279,6 +279,11 @@ impl Sandbox {
         })
     }
 
+    /// The type that an encoder gave its last payload.
+    pub fn payload_kind(&self) -> &[u8] {
+        &self.host().payload_kind
+    }
+
     /// What is in the payload buffer, which is empty then.
     pub fn take_payload(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.host_mut().payload)

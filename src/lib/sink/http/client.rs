@@ -1,6 +1,7 @@
 //! One endpoint: requests, and what its replies mean.
 
 use std::io::Read as _;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -86,6 +87,8 @@ pub struct Target {
     agent: ureq::Agent,
     url: Url,
     options: TargetOptions,
+    /// Where no header says it: the first body does.
+    content_type: Option<Arc<OnceLock<&'static str>>>,
     /// Its replies have an item for each message (Elasticsearch's bulk API).
     bulk: bool,
 }
@@ -119,7 +122,17 @@ impl Target {
             },
         )?;
         let bulk = url.path().ends_with("/_bulk");
-        Ok(Target { agent: agents.agent(), agents, url, options, bulk })
+        let is_given = options.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let content_type = (!is_given).then(Arc::default);
+        Ok(Target { agent: agents.agent(), agents, url, options, content_type, bulk })
+    }
+
+    /// The media type of bodies, where no header of the user's says it. That of the first one counts.
+    pub fn set_content_type(&self, content_type: &'static str) {
+        if let Some(known) = &self.content_type {
+            // Lines of JSON are what a bulk API takes, whatever made them.
+            known.get_or_init(|| if self.bulk { "application/x-ndjson" } else { content_type });
+        }
     }
 
     fn judge(&self, status: u16, after: Option<Duration>, text: &[u8], events: usize) -> Reply {
@@ -190,6 +203,9 @@ impl Server for Target {
         let mut request = ureq::http::Request::builder().method(method).uri(self.url.as_str());
         for (name, value) in &self.options.headers {
             request = request.header(name, value);
+        }
+        if let Some(content_type) = self.content_type.as_ref().and_then(|known| known.get()) {
+            request = request.header("Content-Type", *content_type);
         }
         if part.packed.is_some() {
             request = request.header("Content-Encoding", "gzip");

@@ -33,6 +33,7 @@ impl Form for MadeOnce {
 /// Sends messages.
 pub struct HttpSink {
     encoder: Encoder,
+    target: Target,
     matcher: Option<Matcher>,
     batch: usize,
     batch_age: Duration,
@@ -55,6 +56,7 @@ impl HttpSink {
         let lanes = options.delivery.in_flight.max(1);
         Ok(HttpSink {
             encoder,
+            target: target.clone(),
             matcher: options.matcher,
             batch: options.batch.max(1),
             batch_age: options.batch_age,
@@ -103,6 +105,9 @@ impl HttpSink {
                 batch.ends.push(batch.body.len());
                 batch.frames.extend_from_slice(frame.raw());
                 batch.events += 1;
+                if self.encoded == 0 {
+                    self.target.set_content_type(self.encoder.content_type());
+                }
                 self.encoded += 1;
                 open.since.get_or_insert_with(Instant::now);
                 Ok(())
