@@ -107,3 +107,39 @@ fn a_checkpoint_holds_what_was_written() {
     let tee = "heka-tail --checkpoint ck --checkpoint other --commit sink app.log | heka-cat --format payload";
     assert_eq!(dir.sh(tee).ok().text(), "1\n2\n3\n");
 }
+
+/// Text, streams, and what is compressed are told apart by their first bytes.
+#[test]
+fn what_is_no_stream_is_named() {
+    let dir = Workdir::new();
+    dir.write("app.log", "one\ntwo\n");
+    dir.sh("gzip -k app.log; heka-tail app.log > c.hpb").ok();
+    for program in ["gzip", "zstd", "bzip2", "xz"] {
+        dir.sh(&format!("{program} -c c.hpb > c.hpb.{program}")).ok();
+        assert_eq!(dir.sh(&format!("heka-cat -c c.hpb.{program} c.hpb")).ok().text(), "4\n", "{program}");
+    }
+    let text = "it is text, no stream of Heka messages: heka-tail makes one of it";
+    for command in [
+        "heka-cat app.log",
+        "heka-cat app.log.gz",
+        "heka-cat < app.log",
+        "heka-match TRUE app.log",
+        "heka-decode --lua json app.log",
+        "heka-sandbox --lua unique_items --config message_variable=Payload app.log",
+        "echo t > t; heka-hec --url http://127.0.0.1:1 --token-file t app.log",
+    ] {
+        dir.sh(command).fails(2, text);
+    }
+    let piped = dir.sh("cat app.log | heka-cat");
+    piped.says(&[text]);
+    assert_eq!(piped.code(), 2);
+    dir.sh("heka-cat < c.hpb.gzip").fails(2, "it is compressed: name it as a FILE");
+    // What comes before a stream's first record is passed over.
+    assert_eq!(dir.sh("(echo Welcome; cat c.hpb) | heka-cat -c 2> /dev/null").text(), "2\n");
+    assert_eq!(dir.sh("heka-cat -c < /dev/null").text(), "0\n");
+    // The other way round.
+    let stream = "it is a stream of Heka messages, no log: heka-cat reads it, or --splitter heka";
+    dir.sh("heka-tail c.hpb").fails(2, stream);
+    dir.sh("heka-tail app.log c.hpb.zstd").fails(2, stream);
+    assert_eq!(dir.sh("heka-tail --splitter heka c.hpb | heka-cat -c").ok().text(), "2\n");
+}

@@ -85,7 +85,8 @@ fn an_ini_file_says_who_reports_and_what_syslog_is_told() {
 fn keys_that_every_record_has_may_be_given() {
     let dir = Workdir::new();
     let run = |options: &str| text(&dir, &format!("heka-cef n {DEVICE} {options}"));
-    let own = run("--ext src=10.0.0.1 --ext request=/login --ext cs1Label=app --ext cs1=x --ext suser=me --ext dhost=d");
+    let own =
+        run("--ext src=10.0.0.1 --ext request=/login --ext cs1Label=app --ext cs1=x --ext suser=me --ext dhost=d");
     assert!(own.ends_with("|cs1Label=app cs1=x requestMethod= request=/login src=10.0.0.1 dhost=d suser=me"), "{own}");
     // Mozilla's library has other names for them, and drops these.
     let compat = run("--compat --ext src=10.0.0.1 --ext source=10.0.0.2");

@@ -126,12 +126,18 @@ fn requests_are_what_the_options_say() {
         ("es_payload", "/x/_bulk", "application/x-ndjson"),
     ] {
         let url = format!("http://127.0.0.1:{port}{path}");
-        work.sh(&format!("heka-inject --payload '{{}}' | heka-http --encoder {encoder} --config type_name= --url {url}")).ok();
+        work.sh(&format!(
+            "heka-inject --payload '{{}}' | heka-http --encoder {encoder} --config type_name= --url {url}"
+        ))
+        .ok();
         let request = requests.recv().unwrap();
         assert_eq!(request.header("content-type"), Some(expected), "{encoder}");
         assert!(!request.body.contains("_type"), "{}", request.body);
     }
-    work.sh(&format!("heka-inject --payload '{{}}' --field payload_type=json | heka-http --url http://127.0.0.1:{port}")).ok();
+    work.sh(&format!(
+        "heka-inject --payload '{{}}' --field payload_type=json | heka-http --url http://127.0.0.1:{port}"
+    ))
+    .ok();
     assert_eq!(requests.recv().unwrap().header("content-type"), Some("application/json"));
 
     // Several in a request, from the environment's address.

@@ -24,9 +24,15 @@ fn every_message_has_a_severity_and_a_pid() {
     assert_eq!(value(&dir, "", "read_message('Pid')"), "0");
     assert_eq!(value(&dir, "", "read_message('Severity') > 3"), "true");
     assert_eq!(value(&dir, "", "decode_message(read_message('raw')).Severity"), "nil");
-    assert_eq!(value(&dir, "require 'string'", "string.format('<%d>1', 8 + tonumber(read_message('Severity')))"), "<15>1");
+    assert_eq!(
+        value(&dir, "require 'string'", "string.format('<%d>1', 8 + tonumber(read_message('Severity')))"),
+        "<15>1"
+    );
     assert_eq!(value(&dir, "local names = {[7] = 'debug'}", "names[read_message('Severity')]"), "debug");
-    assert_eq!(value(&dir, "require 'table'", "table.concat({read_message('Severity'), read_message('Pid')}, ' ')"), "7 0");
+    assert_eq!(
+        value(&dir, "require 'table'", "table.concat({read_message('Severity'), read_message('Pid')}, ' ')"),
+        "7 0"
+    );
     dir.write("e.lua", "function process_message() add_to_payload(read_message('Severity'), read_message('Pid'), '\\n') inject_payload() return 0 end");
     assert_eq!(dir.sh("echo x | heka-tail | heka-cat --encoder ./e.lua").ok().text(), "70\n");
     assert_eq!(dir.sh("heka-inject --severity 3 --pid 9 | heka-cat --encoder ./e.lua").ok().text(), "39\n");

@@ -1,19 +1,19 @@
 //! heka-tail: files become messages.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use encoding_rs::Encoding;
-use heka::pipeline::{self, Checkpoint, Exit, Failure, Output, StatsArgs, parse_duration, parse_size};
+use heka::pipeline::{self, Checkpoint, Exit, Failure, Operand, Output, StatsArgs, parse_duration, parse_size};
 use heka::source::Template;
 use heka::source::logstream::{
     Commit, Cutting, FollowOptions, Follower, Input, Lines, LogstreamSection, Origin, RESCAN, Selection,
     SelectionOptions, Selector, Shape, Splitter, SplitterKind, SplitterSection, Text, Tree, is_stdin, load_translation,
     unescape,
 };
-use heka::stream::DEFAULT_READ_MESSAGE;
+use heka::stream::{DEFAULT_READ_MESSAGE, begins_record};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -298,10 +298,24 @@ fn inputs(args: &Args) -> Result<Vec<Input>, Failure> {
     if files.iter().any(|file| is_stdin(file)) && !args.list {
         pipeline::open_operands(&[], "log lines")?;
     }
+    if args.splitter.is_none()
+        && let Some(stream) = files.iter().find(|file| is_stream(file))
+    {
+        let name = stream.display();
+        let words = format!("{name}: it is a stream of Heka messages, no log: heka-cat reads it, or --splitter heka");
+        return Err(Failure::usage(words));
+    }
     if !files.is_empty() {
         inputs.push(Input { shape: shape(args, None)?, origin: Origin::Files(files) });
     }
     Ok(inputs)
+}
+
+/// Whether a file, which may be compressed, has Heka's records.
+fn is_stream(path: &Path) -> bool {
+    let Some(operand) = Operand::open(path).ok().filter(Operand::is_regular) else { return false };
+    let mut head = [0; 512];
+    !is_stdin(path) && operand.read(&mut head).is_ok_and(|count| begins_record(&head[..count]))
 }
 
 fn section_input(args: &Args, section: LogstreamSection) -> Result<Input, Failure> {

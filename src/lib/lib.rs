@@ -14,6 +14,7 @@
 //! - [`pipeline`]: what every program shares. Run loop, flush rule, signals, exit codes, checkpoints, statistics.
 
 pub mod cef;
+mod compression;
 pub mod control;
 pub mod grammar;
 pub mod lpeg;

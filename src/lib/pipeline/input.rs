@@ -1,13 +1,16 @@
 //! FILE operands and standard input, as descriptors to read blocks from.
 
+use std::cell::RefCell;
 use std::fs::File;
-use std::io::IsTerminal as _;
+use std::io::{BufReader, IsTerminal as _, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Failure;
 use super::output::describe;
+use crate::compression;
 
 /// Opens a file to be read; a FIFO also if nobody writes it yet. Of such a one a read would find the end: see
 /// [`await_readable`].
@@ -38,8 +41,11 @@ pub fn await_readable(fd: BorrowedFd<'_>) -> bool {
 /// One thing to read.
 pub enum Operand {
     Stdin,
-    File { path: PathBuf, file: File },
+    File { path: PathBuf, file: Arc<File>, content: Option<Compressed> },
 }
+
+/// Content of a file that is compressed.
+pub struct Compressed(RefCell<Box<dyn Read + Send>>);
 
 impl Operand {
     /// Opens a path; `-` is standard input.
@@ -52,7 +58,15 @@ impl Operand {
         if file.metadata().map_err(explain)?.is_dir() {
             return Err(format!("{}: it is a directory", path.display()));
         }
-        Ok(Operand::File { path: path.to_path_buf(), file })
+        let file = Arc::new(file);
+        let mut content = None;
+        if file.metadata().map_err(explain)?.is_file() {
+            let mut head = [0; compression::HEAD];
+            let count = file.read_at(&mut head, 0).map_err(explain)?;
+            let compressed = compression::decoder(&head[..count], || BufReader::with_capacity(1 << 16, file.clone()));
+            content = compressed.map(|decoder| Compressed(RefCell::new(decoder)));
+        }
+        Ok(Operand::File { path: path.to_path_buf(), file, content })
     }
 
     pub fn name(&self) -> String {
@@ -71,15 +85,24 @@ impl Operand {
 
     /// Reads a block; 0 is the end.
     pub fn read(&self, buf: &mut [u8]) -> Result<usize, Failure> {
+        self.read_block(buf).map_err(|error| Failure::failed(format!("{}: {}", self.name(), describe(&error))))
+    }
+
+    fn read_block(&self, buf: &mut [u8]) -> std::io::Result<usize> {
         loop {
-            match rustix::io::read(self.fd(), &mut *buf) {
-                Ok(count) => return Ok(count),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    return Err(Failure::failed(format!("{}: {}", self.name(), describe(&error.into()))));
-                }
+            let count = match self {
+                Operand::File { content: Some(Compressed(content)), .. } => content.borrow_mut().read(buf),
+                _ => rustix::io::read(self.fd(), &mut *buf).map_err(std::io::Error::from),
+            };
+            match count {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                count => return count,
             }
         }
+    }
+
+    pub fn is_compressed(&self) -> bool {
+        matches!(self, Operand::File { content: Some(_), .. })
     }
 
     /// Size in bytes, of a regular file.
@@ -170,11 +193,6 @@ impl std::io::Read for Blocks<'_> {
         if self.0.is_piped() && !await_readable(self.0.fd()) {
             return Ok(0);
         }
-        loop {
-            match rustix::io::read(self.0.fd(), &mut *buf) {
-                Err(rustix::io::Errno::INTR) => {}
-                result => return Ok(result?),
-            }
-        }
+        self.0.read_block(buf)
     }
 }

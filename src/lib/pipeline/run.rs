@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::input::Operand;
 use super::{Exit, Failure, InputArgs, Output, Progress, Signals, Stats, StatsArgs, WaitOn, Wake, report, report_gap};
+use crate::compression::{self, Format};
 use crate::source::Watch;
 use crate::stream::{Deframer, Frame, Step};
 
@@ -176,6 +177,20 @@ impl From<Failure> for End {
     }
 }
 
+/// What content is that begins so and is no stream of Heka's records: text, or compressed.
+fn no_stream(block: &[u8]) -> Option<&'static str> {
+    if Format::of(block.get(..compression::HEAD).unwrap_or(block)).is_some() {
+        return Some("it is compressed: name it as a FILE, or decompress it first (zcat, zstdcat)");
+    }
+    let control = |byte: &u8| *byte < b' ' && !b"\t\r\n\x1b".contains(byte);
+    if block.is_empty() || block.iter().any(control) {
+        return None;
+    }
+    // A character may be cut at the end.
+    let is_text = std::str::from_utf8(block).map_or_else(|error| error.error_len().is_none(), |_| true);
+    is_text.then_some("it is text, no stream of Heka messages: heka-tail makes one of it (heka-tail FILE | ...)")
+}
+
 struct Reader<'c> {
     deframer: Deframer,
     progress: Progress,
@@ -202,13 +217,19 @@ impl Reader<'_> {
         stage: &mut impl Stage,
     ) -> Result<Flow, End> {
         self.deframer.restart();
+        if self.options.offset > 0 && operand.is_compressed() {
+            return Err(End::Reading(format!("{}: --offset: it is compressed", operand.name())));
+        }
         if self.options.offset > 0 {
             let from = rustix::fs::SeekFrom::Start(self.options.offset);
             if let Err(error) = rustix::fs::seek(operand.fd(), from) {
                 return Err(End::Reading(format!("{}: --offset: {error}", operand.name())));
             }
         }
-        let follow = self.options.follow && last && operand.is_regular();
+        let follow = self.options.follow && last && operand.is_regular() && !operand.is_compressed();
+        let (mut first, before) = (true, self.counters.messages);
+        // What is no stream at all, and what to do with it.
+        let mut other = None;
         let mut watch = match operand {
             Operand::File { path, .. } if follow => Some(Watch::new(path)),
             _ => None,
@@ -237,7 +258,10 @@ impl Reader<'_> {
                 }
             }
             if finished {
-                return Ok(Flow::Continue);
+                return match other.filter(|_| self.counters.messages == before) {
+                    Some(what) => Err(End::Failure(Failure::usage(format!("{}: {what}", operand.name())))),
+                    None => Ok(Flow::Continue),
+                };
             }
             if !self.wait(operand, out, stage)? {
                 self.end_early(operand, last)?;
@@ -249,6 +273,13 @@ impl Reader<'_> {
                 Failure::Message(_, message) => End::Reading(message),
                 failure => End::Failure(failure),
             })?;
+            if std::mem::take(&mut first) {
+                other = no_stream(self.deframer.space().get(..count).unwrap_or_default());
+                // Of a pipe more may come, which is one.
+                if let Some(what) = other.filter(|_| operand.is_regular()) {
+                    return Err(End::Failure(Failure::usage(format!("{}: {what}", operand.name()))));
+                }
+            }
             self.deframer.filled(count);
             self.counters.bytes += count as u64;
             self.progress.advance(count as u64);

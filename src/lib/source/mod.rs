@@ -1,6 +1,5 @@
 //! Where messages come from: files that are read, followed and resumed, and sockets.
 
-mod gzip;
 pub mod listen;
 pub mod logstream;
 mod template;

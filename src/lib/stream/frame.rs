@@ -8,7 +8,8 @@ use super::cursor::CursorRef;
 use crate::message::wire::{LEN, Reader, VARINT};
 use crate::message::{MessageView, Shape};
 
-const RECORD: u8 = 0x1e;
+/// What every record begins with.
+const RECORD_SEPARATOR: u8 = 0x1e;
 const UNIT: u8 = 0x1f;
 const BUFFER: usize = 256 * 1024;
 
@@ -22,6 +23,13 @@ pub struct Header<'a> {
     pub key_version: u32,
     pub hmac: Option<&'a [u8]>,
     pub(super) cursor: Option<&'a [u8]>,
+}
+
+/// Whether content that begins so is a stream: a separator, a header that can be read, and a message that begins with its Uuid.
+pub fn begins_record(content: &[u8]) -> bool {
+    let [RECORD_SEPARATOR, len, rest @ ..] = content else { return false };
+    let Some((header, rest)) = rest.split_at_checked(*len as usize) else { return false };
+    Header::parse(header).is_some() && rest.starts_with(&[UNIT, 0x0a, 16])
 }
 
 impl<'a> Header<'a> {
@@ -76,7 +84,7 @@ impl<'a> Frame<'a> {
         let header_len = *raw.get(1)? as usize;
         let header = Header::parse(raw.get(2..2 + header_len)?)?;
         let message = raw.get(3 + header_len..)?;
-        if raw[0] != RECORD || raw[2 + header_len] != UNIT || message.len() != header.message_length {
+        if raw[0] != RECORD_SEPARATOR || raw[2 + header_len] != UNIT || message.len() != header.message_length {
             return None;
         }
         Some(Frame { raw, header_len, shape: Shape::of(message)? })
@@ -112,7 +120,7 @@ impl<'a> Iterator for Frames<'a> {
     type Item = Frame<'a>;
 
     fn next(&mut self) -> Option<Frame<'a>> {
-        if self.0.first() != Some(&RECORD) {
+        if self.0.first() != Some(&RECORD_SEPARATOR) {
             return None;
         }
         // They were found by a deframer: each is whole.
@@ -256,7 +264,7 @@ pub enum Scanned<'a> {
 /// The first frame of some bytes, and how many stand before it that are none of a record.
 pub fn scan<'a>(bytes: &'a [u8], max_message: usize, effort: &mut Effort) -> (usize, Scanned<'a>) {
     let mut at = 0;
-    while let Some(skip) = memchr::memchr(RECORD, &bytes[at..]) {
+    while let Some(skip) = memchr::memchr(RECORD_SEPARATOR, &bytes[at..]) {
         at += skip;
         effort.pass(skip + 1);
         match examine(&bytes[at..], max_message, effort) {
@@ -337,8 +345,8 @@ impl Deframer {
                     None => Step::Incomplete,
                 };
             }
-            if window[0] != RECORD {
-                let skip = memchr::memchr(RECORD, window).unwrap_or(window.len());
+            if window[0] != RECORD_SEPARATOR {
+                let skip = memchr::memchr(RECORD_SEPARATOR, window).unwrap_or(window.len());
                 self.skip(skip, GapReason::Garbage);
                 continue;
             }
@@ -425,7 +433,7 @@ mod tests {
             let left = (len - bytes.len() + 3).min((4 << 20) - 1);
             let size =
                 [left as u8 | 0x80, (left >> 7) as u8 | 0x80, (left >> 14) as u8 | 0x80, (left >> 21) as u8 & 0x7f];
-            bytes.extend([0x5a, 8, RECORD, 5, 8]);
+            bytes.extend([0x5a, 8, RECORD_SEPARATOR, 5, 8]);
             bytes.extend(size);
             bytes.push(UNIT);
         }

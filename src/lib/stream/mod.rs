@@ -12,7 +12,7 @@ mod sign;
 mod write;
 
 pub use cursor::{CursorRef, MAX_CURSOR_SIZE};
-pub use frame::{Deframer, Effort, Frame, Frames, Gap, GapReason, Header, Scanned, Step, scan};
+pub use frame::{Deframer, Effort, Frame, Frames, Gap, GapReason, Header, Scanned, Step, begins_record, scan};
 pub use sign::{Hash, Keys, Refused, Signer, verify};
 pub use write::{put_frame, put_frame_from, put_frame_like};
 

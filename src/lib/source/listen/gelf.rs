@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 use super::json::{self, Scalar};
 use super::origin::Origin;
 use super::syslog::put_text;
+use crate::compression::Gzip;
 use crate::grammar::date_time::{SECOND, unix_time};
 use crate::message::{MessageBuilder, TextHeader, uuid};
-use crate::source::gzip::Gzip;
 use crate::stream::put_frame;
 
 /// The specification's: alert.

@@ -1,26 +1,17 @@
 //! The content of a file, decompressed where it is compressed.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt, FileTypeExt as _, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use bzip2::bufread::MultiBzDecoder;
-use lzma_rust2::XzReader;
-use ruzstd::decoding::StreamingDecoder;
-
-use super::super::gzip::Gzip;
+use crate::compression;
 use crate::pipeline::{await_readable, open_to_read};
 
 use super::position::{HEAD, Position, TAIL, hash_tail};
-
-/// KiB that xz may take: enough for what `xz -9` makes (65 MiB by xz(1)), and no more than a header can ask for.
-const XZ_MEMORY: u32 = 128 * 1024;
-
-type Compressed = BufReader<Arc<File>>;
 
 /// What a file is, whatever its name is or becomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -66,23 +57,9 @@ impl Content {
         if !metadata.is_file() {
             return Ok(Content { piped: metadata.file_type().is_fifo(), file, decoder: None });
         }
-        let mut magic = [0; 10];
-        let count = read_at(&file, &mut magic, 0)?;
-        let compressed = || BufReader::with_capacity(64 * 1024, file.clone());
-        let decoder: Option<Box<dyn Read + Send>> = match &magic[..count] {
-            [0x1f, 0x8b, ..] => Some(Box::new(Gzip::new(compressed()))),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
-                Some(Box::new(Zstd { frame: None, source: Some(compressed()) }))
-            }
-            [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y']
-            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90] => {
-                Some(Box::new(MultiBzDecoder::new(compressed())))
-            }
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
-                Some(Box::new(XzReader::new_mem_limit(compressed(), true, XZ_MEMORY)))
-            }
-            _ => None,
-        };
+        let mut head = [0; compression::HEAD];
+        let count = read_at(&file, &mut head, 0)?;
+        let decoder = compression::decoder(&head[..count], || BufReader::with_capacity(64 * 1024, file.clone()));
         Ok(Content { file, decoder, piped: false })
     }
 
@@ -257,57 +234,6 @@ pub fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         }
     }
     Ok(count)
-}
-
-/// Zstandard (RFC 8878): frames one after the other, those to be skipped among them.
-struct Zstd {
-    frame: Option<StreamingDecoder<Compressed, ruzstd::decoding::FrameDecoder>>,
-    source: Option<Compressed>,
-}
-
-impl Zstd {
-    /// Begins the next frame; false at the end.
-    fn begin(&mut self) -> io::Result<bool> {
-        let finished = self.frame.take().map(StreamingDecoder::into_inner);
-        let Some(mut source) = finished.or_else(|| self.source.take()) else { return Ok(false) };
-        loop {
-            let magic = source.fill_buf()?;
-            if magic.is_empty() {
-                self.source = Some(source);
-                return Ok(false);
-            }
-            // A frame to be skipped: its magic number, its length in four bytes, and so many bytes.
-            if !matches!(magic.first(), Some(0x50..=0x5f)) {
-                break;
-            }
-            let mut header = [0; 8];
-            source.read_exact(&mut header)?;
-            let len = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as u64;
-            if header[1..4] != [0x2a, 0x4d, 0x18] || io::copy(&mut (&mut source).take(len), &mut io::sink())? < len {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "damaged zstd data"));
-            }
-        }
-        let frame = StreamingDecoder::new(source)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("damaged zstd data: {error}")))?;
-        self.frame = Some(frame);
-        Ok(true)
-    }
-}
-
-impl Read for Zstd {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(frame) = &mut self.frame {
-                let count = frame.read(buf)?;
-                if count > 0 || buf.is_empty() {
-                    return Ok(count);
-                }
-            }
-            if !self.begin()? {
-                return Ok(0);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
