@@ -476,6 +476,29 @@ fn limits_that_ship_fit_one_another() {
 }
 
 #[test]
+fn options_of_scripts_that_ship_are_known() {
+    let dir = Workdir::new();
+    let help = dir.sh("heka-decode --help-script nginx_access").ok();
+    assert!(help.text().starts_with("Reads nginx access logs") && help.text().contains("- log_format (string"));
+    dir.sh("heka-decode --help-script nothing").fails(2, "no script or module nothing ships");
+    let run = |options: &str| dir.sh(&format!("heka-decode --lua nginx_access {options} < /dev/null"));
+    run("--config logformat=x").fails(2, "nginx_access has no option logformat (did you mean log_format?)");
+    run("--config payload_keep=yes").fails(2, "nginx_access wants true or false for payload_keep");
+    // A number is a text where one is wanted; one of two scripts may know what the other doesn't.
+    run("--config type=404").ok();
+    run("--lua json --config separator=_ --config log_format='$status'").ok();
+    dir.write("mine.lua", "function process_message() return 0 end");
+    run("--lua ./mine.lua --config anything=1").ok();
+    dir.write("c.toml", "[a]\ntype='SandboxDecoder'\nfilename='nginx_access.lua'\n[a.config]\nlogformat='x'\n");
+    let warned = dir.sh("heka-decode --config-file c.toml < /dev/null");
+    warned.fails_with(&["[a.config] nginx_access has no option logformat (did you mean log_format?)"]);
+    assert_eq!(warned.code(), 0);
+    dir.sh("heka-sandbox --lua http_status --config rows=-1 < /dev/null")
+        .fails(2, "a whole number of 0 or more for rows");
+    dir.sh("heka-http --encoder slack --config icon=x --url http://h < /dev/null").fails(2, "slack has no option icon");
+}
+
+#[test]
 fn a_script_that_cannot_be_loaded_is_a_usage_error() {
     let dir = Workdir::new();
     let cases = [

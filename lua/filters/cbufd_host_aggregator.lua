@@ -5,6 +5,7 @@ Configuration
 - max_hosts (uint): columns of each graph. More active hosts than that end the filter.
 - rows (uint): rows of each graph; fewer than the source's, as a rule.
 - host_expiration (uint, default 120): seconds without a message after which another host may take a host's column.
+- anomaly_config (string, default none): what is unusual; see the module anomaly.
 - preservation_version (uint, default 0): a new number makes a restart begin with empty windows.
 
 Example

@@ -6,6 +6,7 @@ Configuration
 - title (string, default "Estimated Unique Daily VARIABLE"): the name of the graph.
 - enable_delta (bool, default false): inject deltas too.
 - rows (uint, default 365), seconds_per_row (uint, default 86400): the window, and what a day is.
+- anomaly_config (string, default none): what is unusual; see the module anomaly.
 - preservation_version (uint, default 0): a new number makes a restart begin with an empty window.
 
 Example

@@ -221,6 +221,9 @@ impl Stage for Cat {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
+    if args.script.help(Kind::Encoder)? {
+        return Ok(Exit::Success);
+    }
     if args.from_json {
         return from_json(&args);
     }

@@ -344,6 +344,9 @@ fn parse(args: ParseArgs) -> Result<Exit, Failure> {
 }
 
 fn format_messages(args: FormatArgs) -> Result<Exit, Failure> {
+    if args.script.help(Kind::Encoder)? {
+        return Ok(Exit::Success);
+    }
     let encoder = match &args.encoder {
         Some(script) => {
             let settings = args.script.settings(script, &Section::default(), Kind::Encoder)?;

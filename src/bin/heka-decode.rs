@@ -70,6 +70,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
+    if args.script.help(Kind::Decoder)? {
+        return Ok(Exit::Success);
+    }
     let chain = chain(&args)?;
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
     let on_failure = OnFailure::open(&args.on_failure, &operands)?;
@@ -87,5 +90,5 @@ fn chain(args: &Args) -> Result<Vec<Settings>, Failure> {
         None => Section::default(),
     };
     let scripts = named_script(&args.lua, &section, "--lua nginx_access")?;
-    scripts.iter().map(|script| args.script.settings(script, &section, Kind::Decoder)).collect()
+    args.script.settings_of_chain(&scripts, &section, Kind::Decoder)
 }

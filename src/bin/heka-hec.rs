@@ -204,6 +204,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
+    if args.script.help(Kind::Encoder)? {
+        return Ok(Exit::Success);
+    }
     let token = pipeline::read_secret(args.token_file.as_deref(), "HEKA_HEC_TOKEN", "--token-file")?;
     let endpoint = if args.endpoint == EndpointArg::Raw { Endpoint::Raw } else { Endpoint::Event };
     if let Some(label) = &args.label {

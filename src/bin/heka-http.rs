@@ -139,6 +139,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
+    if args.script.help(Kind::Encoder)? {
+        return Ok(Exit::Success);
+    }
     let section = match &args.config_file {
         Some(file) => OutputSection::load(file)?,
         None => OutputSection::default(),

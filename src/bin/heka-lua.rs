@@ -102,6 +102,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
+    if args.script.help(Kind::Decoder)? {
+        return Ok(Exit::Success);
+    }
     if args.help_cases {
         return print(CASES.as_bytes()).map(|()| Exit::Success);
     }

@@ -333,6 +333,9 @@ fn show(args: ListArgs) -> Result<Exit, Failure> {
 }
 
 fn filter(args: FilterArgs) -> Result<Exit, Failure> {
+    if args.script.help(Kind::Filter)? {
+        return Ok(Exit::Success);
+    }
     let section = match &args.config_file {
         Some(file) => Section::load(file, "SandboxFilter")?,
         None => Section::default(),

@@ -39,11 +39,13 @@ pub fn read_toml(path: &Path) -> Result<toml::Table, Failure> {
 /// # Errors
 /// `LINE: what is wrong there`.
 pub fn parse_toml(text: &str) -> Result<toml::Table, String> {
-    let text = &*dialect::flat_fields(text);
-    let parsed: Result<toml::Table, _> = text.parse();
-    parsed.or_else(|error| dialect::quoted(text).parse().map_err(|_| error)).map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        format!("{line}: {}", error.message())
+    let text = dialect::flat_fields(text);
+    text.parse().or_else(|_: toml::de::Error| {
+        let text = dialect::quoted(&text);
+        text.parse().map_err(|error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            format!("{}: {}", before.matches('\n').count() + 1, error.message())
+        })
     })
 }
 

@@ -5,19 +5,46 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::host::{ConfigValue, Identity, Kind};
-use super::scripts::{ModulePath, Script};
+use super::options;
+use super::scripts::{self, ModulePath, Script};
 use super::settings::{Limits, Section, Settings};
-use crate::pipeline::{Failure, hostname, parse_size};
+use crate::pipeline::{Failure, Output, hostname, parse_size, report};
 
 /// Configuration, limits, modules.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ScriptArgs {
     /// A configuration variable of the script, with a TOML value (other text is taken as it stands)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = ConfigValue::from_argument)]
-    pub config: Vec<(String, ConfigValue)>,
+    #[arg(long, value_name = "KEY=VALUE", value_parser = ConfigArgument::parse)]
+    pub config: Vec<ConfigArgument>,
+
+    /// Show what a script that ships, or a module, is for and can be told by --config, and end
+    #[arg(long, value_name = "NAME")]
+    help_script: Option<String>,
 
     #[command(flatten)]
     pub host: HostArgs,
+}
+
+/// A variable of a script's configuration, with its text as it was given.
+#[derive(Clone, Debug)]
+pub struct ConfigArgument {
+    key: String,
+    value: ConfigValue,
+    text: String,
+}
+
+impl ConfigArgument {
+    /// Reads `KEY=VALUE`: a TOML value, or, where it is none, the text as it stands.
+    fn parse(argument: &str) -> Result<ConfigArgument, String> {
+        let (key, text) = argument.split_once('=').ok_or("expected KEY=VALUE".to_string())?;
+        if key.is_empty() {
+            return Err("expected KEY=VALUE".into());
+        }
+        let parsed = format!("v = {text}").parse::<toml::Table>().ok();
+        let value = parsed.and_then(|table| ConfigValue::from_toml(table.get("v")?));
+        let value = value.unwrap_or_else(|| ConfigValue::Text(text.to_string()));
+        Ok(ConfigArgument { key: key.to_string(), value, text: text.to_string() })
+    }
 }
 
 /// Limits and modules, which don't depend on the script.
@@ -57,6 +84,29 @@ pub struct LastingScriptArgs {
 }
 
 impl LastingScriptArgs {
+    /// As [`ScriptArgs::help`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn help(&self, kind: Kind) -> Result<bool, Failure> {
+        self.script.help(kind)
+    }
+
+    /// As [`ScriptArgs::settings_of_chain`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn settings_of_chain(
+        &self,
+        scripts: &[PathBuf],
+        section: &Section,
+        kind: Kind,
+    ) -> Result<Vec<Settings>, Failure> {
+        let mut chain = self.script.settings_of_chain(scripts, section, kind)?;
+        chain.iter_mut().for_each(|settings| settings.max_failures = self.max_failures);
+        Ok(chain)
+    }
+
     /// As [`ScriptArgs::settings`].
     ///
     /// # Errors
@@ -72,14 +122,69 @@ impl ScriptArgs {
     /// # Errors
     /// When the script is not found.
     pub fn settings(&self, script: &Path, section: &Section, kind: Kind) -> Result<Settings, Failure> {
-        let script = Script::find(script, &self.host.modules(section), kind)?;
-        Ok(self.settings_of(script, section, kind))
+        Ok(self.settings_of_chain(&[script.to_path_buf()], section, kind)?.swap_remove(0))
+    }
+
+    /// The same for several, which have one configuration.
+    ///
+    /// # Errors
+    /// When a script is not found, or scripts that ship can't be told what the command line tells them.
+    pub fn settings_of_chain(
+        &self,
+        scripts: &[PathBuf],
+        section: &Section,
+        kind: Kind,
+    ) -> Result<Vec<Settings>, Failure> {
+        let modules = self.host.modules(section);
+        let scripts =
+            scripts.iter().map(|script| Script::find(script, &modules, kind)).collect::<Result<Vec<_>, _>>()?;
+        // What one of several doesn't know is another's.
+        let check = |key: &str, value: &ConfigValue| {
+            let wrong = scripts.iter().map(|script| options::check(script, kind, key, value).err());
+            wrong.collect::<Option<Vec<String>>>().and_then(|words| words.into_iter().next())
+        };
+        for ConfigArgument { key, value, text } in &self.config {
+            let as_text = || check(key, &ConfigValue::Text(text.clone()));
+            if let Some(words) = check(key, value).filter(|_| as_text().is_some()) {
+                return Err(Failure::usage(format!("--config: {words}")));
+            }
+        }
+        for (key, value) in &section.config {
+            if let Some(words) = check(key, value) {
+                let name = section.name.as_deref().unwrap_or_default();
+                report(&format!("[{name}.config] {words}"));
+            }
+        }
+        Ok(scripts.into_iter().map(|script| self.settings_of(script, section, kind)).collect())
+    }
+
+    /// Prints what `--help-script` asks for; true if it asks for something.
+    ///
+    /// # Errors
+    /// When there is no such script.
+    pub fn help(&self, kind: Kind) -> Result<bool, Failure> {
+        let Some(name) = &self.help_script else { return Ok(false) };
+        let short = name.strip_suffix(".lua").unwrap_or(name);
+        let kinds = [kind, Kind::Decoder, Kind::Filter, Kind::Encoder];
+        let code = kinds.iter().find_map(|kind| scripts::shipped(*kind, short)).or_else(|| scripts::module(short));
+        let code = code.ok_or_else(|| Failure::usage(format!("--help-script: no script or module {name} ships")))?;
+        let mut out = Output::text();
+        out.push(format!("{}\n", options::head(code).unwrap_or_default()).as_bytes())?;
+        out.flush()?;
+        Ok(true)
     }
 
     /// The same for a script that has been read.
     pub fn settings_of(&self, script: Script, section: &Section, kind: Kind) -> Settings {
         let mut config = section.config.clone();
-        config.extend(self.config.iter().cloned());
+        for ConfigArgument { key, value, text } in &self.config {
+            // `--config type=404` is a text where the script wants one.
+            let value = match options::check(&script, kind, key, value) {
+                Ok(()) => value.clone(),
+                Err(_) => ConfigValue::Text(text.clone()),
+            };
+            config.insert(key.clone(), value);
+        }
         let stem = script.name.strip_suffix(".lua").unwrap_or(&script.name);
         let name = section.name.as_deref().unwrap_or(stem).as_bytes().to_vec();
         let identity = Identity { kind, name, hostname: hostname(), pid: std::process::id() as i32 };

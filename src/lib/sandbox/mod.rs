@@ -28,6 +28,7 @@ mod lua51;
 pub mod manager;
 mod native;
 mod number;
+mod options;
 mod preserve;
 mod profile;
 mod raw;

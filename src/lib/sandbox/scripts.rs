@@ -103,6 +103,22 @@ impl Kind {
     }
 }
 
+/// The text of a script of that kind that ships.
+pub fn shipped(kind: Kind, name: &str) -> Option<&'static str> {
+    kind.scripts().iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
+}
+
+/// The text of a module that ships.
+pub fn module(name: &str) -> Option<&'static str> {
+    MODULES.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
+}
+
+/// All scripts of that kind that ship, with their names.
+#[cfg(test)]
+pub fn all(kind: Kind) -> &'static [(&'static str, &'static str)] {
+    kind.scripts()
+}
+
 /// A script's text and the name that its errors show.
 #[derive(Clone, Debug)]
 pub struct Script {

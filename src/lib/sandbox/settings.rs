@@ -235,15 +235,4 @@ impl ConfigValue {
             _ => return None,
         })
     }
-
-    /// Reads `key=value` from the command line: a TOML value, or, where it is none, the text as it stands.
-    pub fn from_argument(argument: &str) -> Result<(String, ConfigValue), String> {
-        let (key, text) = argument.split_once('=').ok_or("expected KEY=VALUE".to_string())?;
-        if key.is_empty() {
-            return Err("expected KEY=VALUE".into());
-        }
-        let parsed = format!("v = {text}").parse::<toml::Table>().ok();
-        let value = parsed.and_then(|table| ConfigValue::from_toml(table.get("v")?));
-        Ok((key.to_string(), value.unwrap_or_else(|| ConfigValue::Text(text.to_string()))))
-    }
 }
