@@ -129,3 +129,30 @@ fn case_files_tell_what_is_different() {
     work.sh("heka-lua test").fails(2, "which cases?");
     work.sh("mkdir empty; heka-lua test empty > out").fails(2, "no .case files");
 }
+
+/// A workbench says what a script does without effect.
+#[test]
+fn what_has_no_effect_is_said() {
+    let dir = Workdir::new();
+    dir.write("a.lua", "function process_mesage() return 0 end");
+    dir.sh("heka-lua ./a.lua --line x").says(&["a.lua: there is no function process_message(), but process_mesage()"]);
+    dir.write(
+        "b.lua",
+        "function process_message() inject_message{Timestamp = '2026-01-01', Severity = 'error', payload = 'x',
+            Fields = 1} return 0 end",
+    );
+    for command in ["heka-lua ./b.lua --line x", "echo x | heka-tail | heka-decode --lua ./b.lua"] {
+        dir.sh(command).says(&[
+            "inject_message: Timestamp is nanoseconds, not what the script gives; it is left out",
+            "inject_message: Severity is a number, not what",
+            "inject_message: Fields is a table, not what",
+            "inject_message: payload is no header (Payload is) and is left out; other data goes into Fields",
+        ]);
+    }
+    dir.write(
+        "c.lua",
+        "function process_message() inject_message{Timestamp = '1000000000', Type = 5, Pid = 1} return 0 end",
+    );
+    dir.sh("heka-lua ./c.lua --line x").ok();
+    dir.sh("heka-lua -e 'error(\"a\\tb\")'").says(&["a\tb"]);
+}

@@ -83,3 +83,19 @@ fn only_a_verified_signer_counts() {
     dir.write("broken.toml", "a = 1\nops_1 =\n");
     dir.sh("heka-match --signer ops --keys broken.toml TRUE signed.hpb").fails(2, "broken.toml:2: ");
 }
+
+#[test]
+fn what_is_probably_wrong_is_said() {
+    let dir = Workdir::new();
+    dir.sh("for n in 200 404; do heka-inject --field status:integer=$n; done > n.hpb").ok();
+    let none = dir.sh("heka-match -c \"Fields[status] == '404'\" n.hpb");
+    assert_eq!((none.code(), none.text()), (1, "0\n"));
+    none.says(&["Fields[status] is a number: compare it with 404, without quotes"]);
+    assert_eq!(dir.sh("heka-match -c \"Fields[status] == 404 || Fields[status] == '1'\" n.hpb").ok().text(), "1\n");
+    dir.sh("heka-match 'Payload =~ /post/i' n.hpb").fails(2, "stands in it: /(?i)");
+    // Of a long expression the place is quoted.
+    let long = format!("Type == '{}' && Foo == 1 && Type == '{}'", "x".repeat(50_000), "y".repeat(3000));
+    let ran = dir.sh(&format!("heka-match \"{long}\" n.hpb"));
+    assert!(ran.stderr.len() < 300 && ran.stderr.contains("x' && Foo == 1 && Type == 'y"), "{}", ran.stderr);
+    ran.says(&["column 50015: unknown variable \"Foo\""]);
+}

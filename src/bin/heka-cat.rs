@@ -250,7 +250,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let matcher = args
         .matcher
         .as_deref()
-        .map(|text| Matcher::parse(text).map_err(|error| Failure::usage(format!("--match {text}: {error}"))));
+        .map(|text| Matcher::parse_quoting(text).map_err(|error| Failure::usage(format!("--match {error}"))));
     let mut stage = Cat {
         format,
         encoder,

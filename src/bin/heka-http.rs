@@ -173,9 +173,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         headers.push(("Authorization".into(), format!("Basic {both}")));
     }
     let expression = args.matcher.as_deref().or(section.message_matcher.as_deref());
-    let matcher = expression
-        .map(|text| Matcher::parse(text).map_err(|error| Failure::usage(format!("{text}: {error}"))))
-        .transpose()?;
+    let matcher = expression.map(|text| Matcher::parse_quoting(text).map_err(Failure::usage)).transpose()?;
 
     let encoder_section = section.encoder.clone().unwrap_or_default();
     let named = args.encoder.clone().or(encoder_section.filename.clone()).unwrap_or_else(|| PathBuf::from("payload"));

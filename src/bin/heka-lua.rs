@@ -144,6 +144,12 @@ fn run(args: Args) -> Result<Exit, Failure> {
     if let Err(error) = loaded {
         return Ok(explain(&settings, &error, None));
     }
+    if args.execute.is_none() && !sandbox.has_process() && !(kind == Kind::Filter && sandbox.has_timer()) {
+        let functions = settings.script.code.split("function ").skip(1).filter_map(|rest| rest.split('(').next());
+        let similar = functions.map(str::trim).find(|name| strsim::jaro_winkler(name, "process_message") > 0.9);
+        let hint = similar.map_or(String::new(), |name| format!(", but {name}()"));
+        report(&format!("{}: there is no function process_message(){hint}", settings.script.name));
+    }
     let mut inputs: Vec<(&str, Vec<u8>)> = Vec::new();
     for line in &args.line {
         let mut message = Vec::new();

@@ -75,12 +75,22 @@ struct Match {
     signer: Option<(String, Keys)>,
     selected: u64,
     refused: u64,
+    /// What is probably wrong with the expression, if nothing is selected; messages that were looked at for it.
+    hint: Option<String>,
+    looked: u32,
 }
+
+/// The first messages say what is wrong with an expression; the others would only be slower.
+const LOOK_AT: u32 = 100;
 
 impl Stage for Match {
     #[inline]
     fn message(&mut self, frame: &Frame<'_>, out: &mut Output) -> Result<Flow, Failure> {
         if self.matcher.matches(&frame.view()) == self.invert {
+            if self.looked < LOOK_AT {
+                self.looked += 1;
+                self.hint = self.hint.take().or_else(|| self.matcher.mistaken_type(&frame.view()));
+            }
             return Ok(Flow::Continue);
         }
         if let Some((name, keys)) = &self.signer {
@@ -108,8 +118,7 @@ impl Stage for Match {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
-    let matcher =
-        Matcher::parse(&args.expression).map_err(|error| Failure::usage(format!("{}: {error}", args.expression)))?;
+    let matcher = Matcher::parse_quoting(&args.expression).map_err(Failure::usage)?;
     let signer = match (args.signer, args.keys) {
         (Some(name), Some(path)) => Some((name, pipeline::load_keys(&path)?)),
         _ => None,
@@ -119,11 +128,24 @@ fn run(args: Args) -> Result<Exit, Failure> {
     let operands = pipeline::open_operands(&args.input.files, "messages")?;
     let options = RunOptions::new(&args.input, args.stats);
     let limit = if args.quiet { Some(1) } else { args.max_count };
-    let mut stage = Match { matcher, invert: args.invert_match, silent, limit, signer, selected: 0, refused: 0 };
+    let mut stage = Match {
+        matcher,
+        invert: args.invert_match,
+        silent,
+        limit,
+        signer,
+        selected: 0,
+        refused: 0,
+        hint: None,
+        looked: 0,
+    };
     let ran =
         if limit == Some(0) { Default::default() } else { pipeline::run(operands, options, &mut out, &mut stage)? };
     if stage.refused > 0 {
         pipeline::report(&format!("{} messages left out: their signature could not be verified", stage.refused));
+    }
+    if let Some(hint) = stage.hint.filter(|_| stage.selected == 0) {
+        pipeline::report(&hint);
     }
     if stage.matcher.overruns() > 0 {
         pipeline::report(&format!(

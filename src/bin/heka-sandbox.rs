@@ -265,7 +265,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 fn parse_matcher(text: &str) -> Result<Matcher, Failure> {
-    Matcher::parse(text).map_err(|error| Failure::usage(format!("{text}: {error}")))
+    Matcher::parse_quoting(text).map_err(Failure::usage)
 }
 
 fn manage(args: ManageArgs) -> Result<Exit, Failure> {

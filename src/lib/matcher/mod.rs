@@ -16,7 +16,7 @@ pub use set::MatcherSet;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::message::{MessageView, TextHeader};
+use crate::message::{MessageView, TextHeader, Value};
 
 /// A compiled expression.
 pub struct Matcher {
@@ -29,6 +29,43 @@ impl Matcher {
     /// What was expected, and at which column.
     pub fn parse(text: &str) -> Result<Matcher, MatchError> {
         Ok(Matcher { expr: parse::parse(text)?, overruns: AtomicU64::new(0) })
+    }
+
+    /// The same, with an error that quotes the expression, or of a long one the place.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub fn parse_quoting(text: &str) -> Result<Matcher, String> {
+        const AROUND: usize = 40;
+        Matcher::parse(text).map_err(|error| {
+            let count = text.chars().count();
+            if count <= 3 * AROUND {
+                return format!("{text}: {error}");
+            }
+            let from = (error.column - 1).min(count).saturating_sub(AROUND);
+            let part: String = text.chars().skip(from).take(2 * AROUND).collect();
+            let (before, after) = (if from > 0 { "…" } else { "" }, if from + 2 * AROUND < count { "…" } else { "" });
+            format!("{before}{part}{after}: {error}")
+        })
+    }
+
+    /// What a message shows to be wrong: a field that is a number there, compared with a text that looks like one.
+    pub fn mistaken_type(&self, message: &MessageView<'_>) -> Option<String> {
+        fn look(expr: &Expr, message: &MessageView<'_>) -> Option<String> {
+            match expr {
+                Expr::Constant(_) => None,
+                Expr::And(parts) | Expr::Or(parts) => parts.iter().find_map(|part| look(part, message)),
+                Expr::Test(Variable::Field { name, instance, element }, Test::Text(_, text)) => {
+                    let text = std::str::from_utf8(text).ok().filter(|text| text.parse::<f64>().is_ok())?;
+                    let value = message.field(name, *instance)?.value(*element)?;
+                    let is_number = matches!(value, Value::Integer(_) | Value::Double(_));
+                    let name = String::from_utf8_lossy(name);
+                    is_number.then(|| format!("Fields[{name}] is a number: compare it with {text}, without quotes"))
+                }
+                Expr::Test(..) => None,
+            }
+        }
+        look(&self.expr, message)
     }
 
     #[inline]

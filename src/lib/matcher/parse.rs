@@ -29,6 +29,9 @@ pub(super) fn parse(text: &str) -> Result<Expr, MatchError> {
     let hint = match word(rest) {
         "AND" | "And" | "and" => " (did you mean &&?)",
         "OR" | "Or" | "or" => " (did you mean ||?)",
+        flags if !flags.is_empty() && text[..text.len() - rest.len()].ends_with('/') => {
+            " (what other languages write behind a regex stands in it: /(?i)…/)"
+        }
         _ if rest.starts_with('&') => " (did you mean &&?)",
         _ if rest.starts_with('|') => " (did you mean ||?)",
         _ => "",

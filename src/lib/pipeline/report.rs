@@ -47,6 +47,7 @@ pub fn report(message: &str) {
     for c in message.chars() {
         match c {
             '\n' | '\r' => line.push(' '),
+            '\t' => line.push('\t'),
             c if c.is_control() => line.extend(c.escape_default()),
             c => line.push(c),
         }

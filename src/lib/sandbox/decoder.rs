@@ -128,8 +128,9 @@ fn run(
         Err(words) => return Ok(Decoded::Failed(words)),
     };
     let sandbox = script.sandbox();
-    if let Outcome::Rejected { words, .. } = outcome {
-        let (name, words) = (script.name(), words.unwrap_or_default());
+    if let Outcome::Rejected { words, status } = outcome {
+        let words = words.filter(|words| !words.is_empty());
+        let (name, words) = (script.name(), words.unwrap_or_else(|| format!("process_message() answered {status}")));
         if sandbox.injected_count() > 0 {
             return Ok(Decoded::Failed(format!("{name}: Failed after a successful inject_message call: {words}")));
         }

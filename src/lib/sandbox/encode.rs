@@ -14,6 +14,7 @@ use super::record;
 use super::write::whole_ns;
 use crate::message::wire::{close_length, put_bytes, put_varint};
 use crate::message::{Headers, MessageBuilder, TextHeader, ValueType, uuid};
+use crate::pipeline::report_once;
 
 /// Tables within `value=` of tables.
 const MAX_DEPTH: usize = 16;
@@ -43,6 +44,10 @@ pub unsafe fn message(state: State, table: c_int, host: &mut Host, origin: Origi
         }
         if record::is_record(state, table) {
             record::fill(state, table, host);
+        }
+        if host.looked_at < LOOK_AT {
+            host.looked_at += 1;
+            look(state, table);
         }
         let inherit = match origin {
             Origin::Inherit(headers) => Some(headers),
@@ -100,6 +105,52 @@ pub unsafe fn message(state: State, table: c_int, host: &mut Host, origin: Origi
         ffi::lua_pop(state, 1);
     }
     Ok(())
+}
+
+/// Tables of a script in which what is left out is looked for: the first ones say it.
+const LOOK_AT: u32 = 100;
+
+/// Says what of a message's table is no header, or has another type than the header, and so is left out.
+unsafe fn look(state: State, table: c_int) {
+    let headers = &KEYS[..=Key::Fields as usize];
+    // SAFETY: reads slots; `lua_next` is given the key that it left, and nothing is converted in place.
+    unsafe {
+        ffi::lua_pushnil(state);
+        while ffi::lua_next(state, table) != 0 {
+            let (key, kind) = (raw::string(state, -2), ffi::lua_type(state, -1));
+            let is_number = raw::number(state, -1).is_some();
+            let fits = |key: &str| match key {
+                "Fields" => kind == ffi::LUA_TTABLE,
+                "Timestamp" | "Severity" | "Pid" => is_number,
+                _ => kind == ffi::LUA_TSTRING || kind == ffi::LUA_TNUMBER,
+            };
+            if let Some(key) = key.map(String::from_utf8_lossy) {
+                match headers.iter().find(|header| **header == key) {
+                    Some(header) if fits(header) => {}
+                    Some(header) => {
+                        let (kind, wanted) = match *header {
+                            "Timestamp" => ("messages whose Timestamp is left out", "nanoseconds"),
+                            "Severity" => ("messages whose Severity is left out", "a number"),
+                            "Pid" => ("messages whose Pid is left out", "a number"),
+                            "Fields" => ("messages whose Fields are left out", "a table"),
+                            _ => ("messages with a header that is left out", "a text"),
+                        };
+                        report_once(kind, || {
+                            format!("inject_message: {header} is {wanted}, not what the script gives; it is left out")
+                        });
+                    }
+                    None => report_once("keys of messages that are no headers", || {
+                        let meant = headers.iter().find(|header| header.eq_ignore_ascii_case(&key));
+                        let meant = meant.map_or(String::new(), |header| format!(" ({header} is)"));
+                        format!(
+                            "inject_message: {key} is no header{meant} and is left out; other data goes into Fields"
+                        )
+                    }),
+                }
+            }
+            ffi::lua_settop(state, -2);
+        }
+    }
 }
 
 /// The keys of tables that are encoded. Their strings are made once and kept in the registry: making them anew costs as much

@@ -54,6 +54,8 @@ pub struct Identity {
 pub struct Host {
     pub config: HashMap<String, ConfigValue>,
     pub output_limit: usize,
+    /// Messages of the script's that were looked at for what is wrong with them.
+    pub looked_at: u32,
     /// Of an encoder's last payload: `txt`, `json`; empty before the first.
     pub payload_kind: Vec<u8>,
     pub strict_nil: bool,
@@ -99,6 +101,7 @@ impl Host {
             config: HashMap::new(),
             output_limit,
             payload_kind: Vec::new(),
+            looked_at: 0,
             strict_nil,
             zone: None,
             at_hand: AtHand::default(),

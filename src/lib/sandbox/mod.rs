@@ -241,6 +241,11 @@ impl Sandbox {
         answer.map_err(|text| self.terminate(format!("process_message() {text}")))
     }
 
+    /// Whether the script has a `process_message`.
+    pub fn has_process(&self) -> bool {
+        self.process != ffi::LUA_NOREF
+    }
+
     /// Whether the script has a `timer_event`.
     pub fn has_timer(&self) -> bool {
         self.timer != ffi::LUA_NOREF

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::lasting::quote;
 use super::profile::Timings;
 use super::{Outcome, Sandbox, Settings, Terminated, Usage};
 use crate::message::{MessageBuilder, MessageView, TextHeader, now_ns, uuid};
@@ -78,12 +79,12 @@ impl Runner {
             self.process.add(begun.elapsed());
         }
         self.messages += 1;
-        if let Outcome::Rejected { words, .. } = outcome? {
+        if let Outcome::Rejected { words, status } = outcome? {
             self.failures += 1;
             let name = String::from_utf8_lossy(&self.name);
             report_once("messages that the filter rejected", || match words.filter(|words| !words.is_empty()) {
                 Some(words) => format!("{name}: {words}"),
-                None => format!("{name}: process_message() answered with a failure"),
+                None => format!("{name}: process_message() answered {status}, at {}", quote(view.payload())),
             });
         }
         Ok(())

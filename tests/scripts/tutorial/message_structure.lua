@@ -6,7 +6,7 @@ Hostname    = "bogus.mozilla.com",  -- ignored in the SandboxFilter
 
 Timestamp   = 1e9,
 Type        = "TEST",               -- will become "heka.sandbox.TEST" in the SandboxFilter
-Papload     = "Test Payload",
+Payload     = "Test Payload",
 EnvVersion  = "0.8",
 Pid         = 1234,
 Severity    = 6,
