@@ -23,7 +23,7 @@ _heka__cat() {
 
     case "${cmd}" in
         heka__cat)
-            opts="-c -n -f -h -V --max-message-size --format --encoder --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --count --match --last --offset --follow --from-json --color --checkpoint --stats --help --version"
+            opts="-c -n -f -h -V --max-message-size --format --encoder --config --help-script --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --count --match --last --offset --follow --from-json --color --checkpoint --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -42,6 +42,10 @@ _heka__cat() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --help-script)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

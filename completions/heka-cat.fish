@@ -6,6 +6,7 @@ count\t'How many messages there are'
 heka\t'Framed messages, byte for byte'"
 complete -c heka-cat -l encoder -d 'Write what a Lua encoder makes of each message: a file, or the name of one that ships' -r -F
 complete -c heka-cat -l config -d 'A configuration variable of the script, with a TOML value (other text is taken as it stands)' -r
+complete -c heka-cat -l help-script -d 'Show what a script that ships, or a module, is for and can be told by --config, and end' -r
 complete -c heka-cat -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-cat -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-cat -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r

@@ -135,7 +135,7 @@ _heka__cef() {
             return 0
             ;;
         heka__subcmd__cef__subcmd__format)
-            opts="-h --max-message-size --map --encoder --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --vendor --product --device-version --strict --stats --help"
+            opts="-h --max-message-size --map --encoder --config --help-script --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --vendor --product --device-version --strict --stats --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -154,6 +154,10 @@ _heka__cef() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --help-script)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -79,6 +79,7 @@ complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l max-message
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l map -d 'The extension: a key and the variable of the message that it has; may be repeated [default: all fields]' -r
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l encoder -d 'Make the records with a Lua encoder instead: a file, or the name of one that ships' -r -F
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l config -d 'A configuration variable of the script, with a TOML value (other text is taken as it stands)' -r
+complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l help-script -d 'Show what a script that ships, or a module, is for and can be told by --config, and end' -r
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-cef -n "__fish_heka_cef_using_subcommand format" -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r

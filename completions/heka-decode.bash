@@ -23,7 +23,7 @@ _heka__decode() {
 
     case "${cmd}" in
         heka__decode)
-            opts="-j -h -V --max-message-size --lua --config-file --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --on-failure --strict --jobs --stats --help --version"
+            opts="-j -h -V --max-message-size --lua --config-file --config --help-script --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --on-failure --strict --jobs --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -42,6 +42,10 @@ _heka__decode() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --help-script)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

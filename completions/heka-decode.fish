@@ -2,6 +2,7 @@ complete -c heka-decode -l max-message-size -d 'Skip, and report, messages that 
 complete -c heka-decode -l lua -d 'The decoder: a file, or the name of one that ships; repeat it for a chain' -r -F
 complete -c heka-decode -l config-file -d 'Read a SandboxDecoder section of a hekad.toml: script, limits, configuration' -r
 complete -c heka-decode -l config -d 'A configuration variable of the script, with a TOML value (other text is taken as it stands)' -r
+complete -c heka-decode -l help-script -d 'Show what a script that ships, or a module, is for and can be told by --config, and end' -r
 complete -c heka-decode -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-decode -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-decode -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r

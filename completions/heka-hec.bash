@@ -23,7 +23,7 @@ _heka__hec() {
 
     case "${cmd}" in
         heka__hec)
-            opts="-v -h -V --max-message-size --url --token-file --endpoint --event --fields --index --host --source --sourcetype --health-check --ack --ack-interval --ack-timeout --max-batch-events --max-batch-bytes --batch-age --in-flight --max-in-flight-bytes --max-attempts --retry-for --drain --backup --checkpoint --rotate-after --spool --spool-max --gzip --timeout --ca --insecure --cert --key --label --verbose --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --stats --help --version"
+            opts="-v -h -V --max-message-size --url --token-file --endpoint --event --fields --index --host --source --sourcetype --health-check --ack --ack-interval --ack-timeout --max-batch-events --max-batch-bytes --batch-age --in-flight --max-in-flight-bytes --max-attempts --retry-for --drain --backup --checkpoint --rotate-after --spool --spool-max --gzip --timeout --ca --insecure --cert --key --label --verbose --config --help-script --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -150,6 +150,10 @@ _heka__hec() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --help-script)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

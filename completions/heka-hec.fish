@@ -30,6 +30,7 @@ complete -c heka-hec -l cert -d 'PEM file of a certificate of our own, for serve
 complete -c heka-hec -l key -d 'PEM file of its key' -r -F
 complete -c heka-hec -l label -d 'What tells this run from others in what it says: heka-hec[LABEL]: …' -r
 complete -c heka-hec -l config -d 'A configuration variable of the script, with a TOML value (other text is taken as it stands)' -r
+complete -c heka-hec -l help-script -d 'Show what a script that ships, or a module, is for and can be told by --config, and end' -r
 complete -c heka-hec -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-hec -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-hec -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r

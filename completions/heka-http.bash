@@ -23,7 +23,7 @@ _heka__http() {
 
     case "${cmd}" in
         heka__http)
-            opts="-h -V --max-message-size --url --url-file --encoder --config-file --match --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --method --header --header-file --user --password-file --success --success-if --batch --batch-age --in-flight --max-in-flight-bytes --max-attempts --retry-for --drain --backup --checkpoint --gzip --timeout --ca --insecure --cert --key --stats --help --version"
+            opts="-h -V --max-message-size --url --url-file --encoder --config-file --match --config --help-script --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-failures --method --header --header-file --user --password-file --success --success-if --batch --batch-age --in-flight --max-in-flight-bytes --max-attempts --retry-for --drain --backup --checkpoint --gzip --timeout --ca --insecure --cert --key --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -54,6 +54,10 @@ _heka__http() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --help-script)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -5,6 +5,7 @@ complete -c heka-http -l encoder -d 'The encoder: a file, or the name of one tha
 complete -c heka-http -l config-file -d 'Read an HttpOutput section of a hekad.toml: address, encoder, matcher, headers' -r
 complete -c heka-http -l match -d 'Send only messages that this expression selects (see heka-match)' -r
 complete -c heka-http -l config -d 'A configuration variable of the script, with a TOML value (other text is taken as it stands)' -r
+complete -c heka-http -l help-script -d 'Show what a script that ships, or a module, is for and can be told by --config, and end' -r
 complete -c heka-http -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-http -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-http -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r

@@ -23,7 +23,7 @@ _heka__lua() {
 
     case "${cmd}" in
         heka__lua)
-            opts="-e -h -V --line --message --kind --config-file --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --help-cases --help --version"
+            opts="-e -h -V --line --message --kind --config-file --config --help-script --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --help-cases --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -50,6 +50,10 @@ _heka__lua() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --help-script)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

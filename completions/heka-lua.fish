@@ -6,6 +6,7 @@ filter\t''
 encoder\t''"
 complete -c heka-lua -l config-file -d 'Read the section of a hekad.toml that configures the script' -r
 complete -c heka-lua -l config -d 'A configuration variable of the script, with a TOML value (other text is taken as it stands)' -r
+complete -c heka-lua -l help-script -d 'Show what a script that ships, or a module, is for and can be told by --config, and end' -r
 complete -c heka-lua -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-lua -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-lua -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r

@@ -41,7 +41,7 @@ _heka__sandbox() {
 
     case "${cmd}" in
         heka__sandbox)
-            opts="-f -h -V --max-message-size --lua --config-file --name --match --ticker --clock --no-final-timer --timer-event-on-shutdown --preserve --preserve-interval --config --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-process-inject --max-timer-inject --can-exit --pass --profile --follow --stats --help --version manage list help"
+            opts="-f -h -V --max-message-size --lua --config-file --name --match --ticker --clock --no-final-timer --timer-event-on-shutdown --preserve --preserve-interval --config --help-script --lua-path --module-directory --memory-limit --instruction-limit --output-limit --strict-nil --max-process-inject --max-timer-inject --can-exit --pass --profile --follow --stats --help --version manage list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -84,6 +84,10 @@ _heka__sandbox() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --help-script)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_heka_sandbox_global_optspecs
-    string join \n max-message-size= lua= config-file= name= match= ticker= clock= no-final-timer timer-event-on-shutdown preserve= preserve-interval= config= module-directory= memory-limit= instruction-limit= output-limit= strict-nil max-process-inject= max-timer-inject= can-exit pass profile f/follow stats h/help V/version
+    string join \n max-message-size= lua= config-file= name= match= ticker= clock= no-final-timer timer-event-on-shutdown preserve= preserve-interval= config= help-script= module-directory= memory-limit= instruction-limit= output-limit= strict-nil max-process-inject= max-timer-inject= can-exit pass profile f/follow stats h/help V/version
 end
 
 function __fish_heka_sandbox_needs_command
@@ -35,6 +35,7 @@ message\t'The newest Timestamp so far'"
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l preserve -d 'Keep the script\'s global data in this file, together with how far the input is counted in it' -r -F
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l preserve-interval -d 'Save the state that often, and at the end' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l config -d 'A configuration variable of the script, with a TOML value (other text is taken as it stands)' -r
+complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l help-script -d 'Show what a script that ships, or a module, is for and can be told by --config, and end' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l module-directory -l lua-path -d 'Where scripts and modules are looked for before those that ship; `;` separates several' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l memory-limit -d 'Memory that a script may use; 0 is no limit [default: 8M]' -r
 complete -c heka-sandbox -n "__fish_heka_sandbox_needs_command" -l instruction-limit -d 'Lua instructions that a script may run in one call; 0 is no limit [default: 1000000]' -r

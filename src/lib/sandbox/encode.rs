@@ -11,8 +11,9 @@ use super::host::{Host, Identity};
 use super::native;
 use super::raw::{self, State};
 use super::record;
+use super::sorted::Piece;
 use super::write::whole_ns;
-use crate::message::wire::{close_length, put_bytes, put_varint};
+use crate::message::wire::{FIELD, FIELD_NAME, Reader, close_length, put_bytes, put_varint};
 use crate::message::{Headers, MessageBuilder, TextHeader, ValueType, uuid};
 use crate::pipeline::report_once;
 
@@ -270,9 +271,11 @@ unsafe fn fields(state: State, host: &mut Host) -> Result<(), &'static str> {
             }
             return Ok(());
         }
+        let begun = host.pieces.begin(0);
         ffi::lua_pushnil(state);
         while ffi::lua_next(state, table) != 0 {
             let value = ffi::lua_gettop(state);
+            let start = host.out.len();
             match ffi::lua_type(state, value - 1) {
                 ffi::LUA_TSTRING => {
                     let name = raw::string(state, value - 1).unwrap_or_default();
@@ -289,9 +292,23 @@ unsafe fn fields(state: State, host: &mut Host) -> Result<(), &'static str> {
                 _ => return Err("field name must be a string"),
             }
             ffi::lua_settop(state, value - 1);
+            let end = host.out.len();
+            if let Some(key) = name_of(&host.out, start) {
+                host.pieces.push(Piece { start, key, end });
+            }
         }
+        host.pieces.end(begun, &mut host.out, b"");
     }
     Ok(())
+}
+
+/// Where the name is of the field that begins there.
+fn name_of(out: &[u8], start: usize) -> Option<(usize, usize)> {
+    let mut reader = Reader::at(out, start);
+    let body = reader.element(FIELD)?;
+    let name = Reader::new(body).element(FIELD_NAME)?;
+    let from = name.as_ptr() as usize - out.as_ptr() as usize;
+    Some((from, from + name.len()))
 }
 
 /// What a field says beside its values.

@@ -88,6 +88,7 @@ pub struct Host {
     pub tables: HashSet<*const c_void>,
     /// For native functions, within one call.
     pub scratch: Vec<u8>,
+    pub pieces: super::sorted::Pieces,
     pub numbers: Vec<(f64, bool)>,
     pub error: String,
     pub modules: super::scripts::ModulePath,
@@ -123,6 +124,7 @@ impl Host {
             keys: Default::default(),
             tables: HashSet::new(),
             scratch: Vec::new(),
+            pieces: Default::default(),
             numbers: Vec::new(),
             error: String::new(),
             modules,

@@ -15,6 +15,7 @@ use super::native;
 use super::number;
 use super::raw::{self, State, raise};
 use super::record;
+use super::sorted::Piece;
 use crate::message::{MessageBuilder, MessageView, TextHeader, schema, uuid};
 
 /// Bytes of all messages that one call may inject, where there is a limit for each.
@@ -104,6 +105,7 @@ unsafe fn put_table(state: State, table: c_int, host: *mut Host, depth: usize) {
                 ffi::lua_settop(state, value - 1);
             }
         } else {
+            let begun = (*host).pieces.begin(depth);
             ffi::lua_pushnil(state);
             while ffi::lua_next(state, table) != 0 {
                 let value = ffi::lua_gettop(state);
@@ -112,12 +114,17 @@ unsafe fn put_table(state: State, table: c_int, host: *mut Host, depth: usize) {
                 let key = raw::string_or_number(state, -1);
                 if let Some(key) = key.filter(|key| !key.starts_with(b"_") && is_data(state, value)) {
                     separate(&mut first, &mut (*host).payload);
+                    let start = (*host).payload.len();
                     put_string(key, &mut (*host).payload);
+                    let key = (start, (*host).payload.len());
                     (*host).payload.push(b':');
                     put_json(state, value, host, depth);
+                    (*host).pieces.push(Piece { start, key, end: (*host).payload.len() });
                 }
                 ffi::lua_settop(state, value - 1);
             }
+            let Host { pieces, payload, .. } = &mut *host;
+            pieces.end(begun, payload, b",");
         }
         (*host).payload.push(if array { b']' } else { b'}' });
         // Between tables, so that a large one can't fill the memory.

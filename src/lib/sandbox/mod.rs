@@ -36,6 +36,7 @@ mod record;
 mod runner;
 mod scripts;
 mod settings;
+mod sorted;
 mod stage;
 mod state_file;
 mod write;

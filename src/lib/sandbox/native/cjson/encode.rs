@@ -9,6 +9,7 @@ use super::super::super::host::Host;
 use super::super::super::number;
 use super::super::super::raw::{self, State, raise};
 use super::super::super::record;
+use super::super::super::sorted::Piece;
 use super::{Config, Invalid, check_one_argument};
 
 /// `encode(value)`
@@ -92,12 +93,14 @@ unsafe fn put_table(state: State, table: c_int, host: *mut Host, depth: usize) {
             return (*host).scratch.push(b']');
         }
         let mut first = true;
+        let begun = (*host).pieces.begin(depth - 1);
         ffi::lua_pushnil(state);
         while ffi::lua_next(state, table) != 0 {
             let value = ffi::lua_gettop(state);
             if !std::mem::take(&mut first) {
                 (*host).scratch.push(b',');
             }
+            let start = (*host).scratch.len();
             match ffi::lua_type(state, value - 1) {
                 ffi::LUA_TSTRING => put_string(raw::string(state, value - 1).unwrap_or_default(), &mut (*host).scratch),
                 ffi::LUA_TNUMBER => {
@@ -107,9 +110,16 @@ unsafe fn put_table(state: State, table: c_int, host: *mut Host, depth: usize) {
                 }
                 _ => refuse(state, host, value - 1, "table key must be a number or string"),
             }
+            let key = (start, (*host).scratch.len());
             (*host).scratch.push(b':');
             put_value(state, value, host, depth);
             ffi::lua_settop(state, value - 1);
+            (*host).pieces.push(Piece { start, key, end: (*host).scratch.len() });
+        }
+        let Host { pieces, scratch, .. } = &mut *host;
+        let moved = pieces.end(begun, scratch, b",");
+        if let Some(budget) = (*host).budget.as_ref() {
+            budget.charge(state, moved / 64);
         }
         (*host).scratch.push(b'}');
     }
