@@ -83,7 +83,7 @@ fn texts_made_for_a_known_seed_do_nothing() {
     let any: Vec<[u8; 24]> = (0..LINES).map(|_| std::array::from_fn(|_| b'a' + (random.next() % 26) as u8)).collect();
     let hostile = colliding();
     assert_eq!(hostile.iter().collect::<HashSet<_>>().len(), LINES);
-    let mut seconds = |name: &str, lines: &[[u8; 24]]| -> f64 {
+    let seconds = |name: &str, lines: &[[u8; 24]]| -> f64 {
         let text: Vec<u8> = lines.iter().flat_map(|line| [&line[..], b"\n"].concat()).collect();
         dir.write(name, text.repeat(40));
         dir.sh(&format!("heka-tail {name} > {name}.hpb")).ok();

@@ -143,3 +143,32 @@ fn what_is_no_stream_is_named() {
     dir.sh("heka-tail app.log c.hpb.zstd").fails(2, stream);
     assert_eq!(dir.sh("heka-tail --splitter heka c.hpb | heka-cat -c").ok().text(), "2\n");
 }
+
+/// jq reads numbers as doubles.
+#[test]
+fn a_stream_that_jq_rounded_comes_back_as_it_was() {
+    let dir = Workdir::new();
+    dir.write("in.log", b"one\ntwo\n\xff\n");
+    dir.sh("heka-tail in.log > a.hpb").ok();
+    let big =
+        "--field big:integer=1234567890123456789 --field small:integer=7 --field neg:integer=-9223372036854775808";
+    dir.sh(&format!("heka-inject --timestamp 2024-05-06T07:08:09.123456789Z {big} >> a.hpb")).ok();
+    // What the oldest of them prints, by the help's own example.
+    dir.sh("heka-cat --format json a.hpb | jq -c . | heka-cat --from-json | cmp - a.hpb").ok();
+    let rounded = "sed -E 's/\"timestamp\":([0-9]{17})[0-9]{2}/\"timestamp\":\\100/'";
+    dir.sh(&format!("heka-cat --format json a.hpb | {rounded} | heka-cat --from-json | cmp - a.hpb")).ok();
+    let shown = dir.sh("tail -c 200 a.hpb | heka-cat --format json 2> /dev/null").text().to_string();
+    assert!(shown.contains("\"time\":\"2024-05-06T07:08:09.123456789Z\""), "{shown}");
+    assert!(shown.contains("[\"1234567890123456789\"]") && shown.contains("[7]"), "{shown}");
+    // An edited time counts, in either key.
+    let edited = |script: &str| {
+        let command = format!(
+            "tail -c 200 a.hpb | heka-cat --format json 2> /dev/null | jq -c '{script}' | heka-cat --from-json"
+        );
+        messages(&dir.sh(&command).ok().stdout)[0].timestamp
+    };
+    assert_eq!(edited(".timestamp = 5"), 5);
+    assert_eq!(edited("del(.timestamp) | .time = \"1970-01-01T00:00:01Z\""), 1_000_000_000);
+    dir.sh("echo '{\"time\":\"soon\"}' | heka-cat --from-json > /dev/null")
+        .says(&["time: expected a time as RFC 3339"]);
+}

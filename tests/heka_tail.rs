@@ -470,3 +470,28 @@ fn a_hole_that_a_truncation_leaves_hides_nothing_while_following() {
     assert!(dir.read("out").ends_with(b"\nafter\nagain\n"));
     drop(pipe);
 }
+
+/// Who gets a record again knows it by its UUID, decoded or not.
+#[test]
+fn a_record_that_is_read_again_has_the_same_uuid() {
+    let dir = Workdir::new();
+    dir.write("a.log", "{\"n\":1}\nsame\nsame\n");
+    let uuids = |command: &str| -> Vec<Vec<u8>> {
+        messages(&dir.sh(command).stdout).into_iter().map(|message| message.uuid).collect()
+    };
+    let first = uuids("heka-tail a.log");
+    assert_eq!(first.iter().collect::<std::collections::HashSet<_>>().len(), 3);
+    assert_eq!(first, uuids("heka-tail a.log"));
+    // Over a restart, too; not on another machine, nor of a file of another name.
+    assert_eq!(first[..2], uuids("truncate -s 13 a.log; heka-tail --checkpoint ck a.log")[..]);
+    dir.append("a.log", "same\n");
+    assert_eq!(first[2..], uuids("heka-tail --checkpoint ck a.log")[..]);
+    assert_ne!(first, uuids("heka-tail --hostname other a.log"));
+    assert_ne!(first[..2], uuids("cp a.log b.log; heka-tail b.log")[..2]);
+    let decoded = "heka-tail a.log | heka-decode --lua json 2> /dev/null";
+    assert_eq!(uuids(decoded), uuids(decoded));
+    assert_eq!(uuids(decoded).len(), 1);
+    // An object without a time keeps the message's.
+    let kept = dir.sh("heka-inject --timestamp 2014-01-01T00:00:00Z --payload '{}' | heka-decode --lua json").ok();
+    assert_eq!(messages(&kept.stdout)[0].timestamp, 1_388_534_400_000_000_000);
+}

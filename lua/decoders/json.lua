@@ -8,7 +8,8 @@ Configuration
 - map_fields (bool, default false): move keys to headers, as the next options say.
 - Payload, Uuid, Type, Logger, Hostname, Severity, EnvVersion, Pid (string): the key of the object that becomes this
   header, if its value is a text (a number for the last three); otherwise it stays a field.
-- Timestamp (string): the key of the time, in nanoseconds unless timestamp_format is given; also without map_fields.
+- Timestamp (string): the key of the time, in nanoseconds unless timestamp_format is given; also without map_fields. An object
+  without it keeps the message's time.
 - timestamp_format (string): the time's format: rfc3339, epoch (a number whose size tells the unit), epoch_s, epoch_ms, epoch_us,
   epoch_ns, or as strftime has it (%f is a fraction's digits, %z takes +0530, +05:30 and Z). It has to fit the whole text.
 - numbers (string): "double" makes a double of every number, as in Heka.

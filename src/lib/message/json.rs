@@ -3,7 +3,11 @@
 //! Lossless: integers keep their 64 bits, byte arrays are base64, and two keys are added where the other ones
 //! don't say everything: `raw` (base64 of the encoded message) when its encoding is not the one that this project
 //! writes or a string is not UTF-8, and `header` (base64) when the frame's header holds more than a length.
+//! Programs that read numbers as doubles (jq up to 1.6) round those beyond 2^53. So `time` says the timestamp as a text, which
+//! counts on the way back where the number is that one, rounded; and such integers of fields are texts.
 //! On the way back `raw` counts only while it agrees with the other keys, so an object that was edited wins.
+
+use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +19,9 @@ use super::schema::{Field, Header, Message};
 use super::view::{FieldView, MessageView, TextHeader, Value, ValueType};
 use super::{encode_canonical, uuid};
 use crate::stream::{Frame, put_frame};
+
+/// 2^53: up to there doubles have all whole numbers.
+const EXACT: u64 = 1 << 53;
 
 /// Appends the JSON form of a frame and a newline.
 pub fn write_json(frame: &Frame<'_>, buf: &mut Vec<u8>) {
@@ -43,6 +50,14 @@ fn write_message(view: &MessageView<'_>, buf: &mut Vec<u8>) {
     put_base64(buf, view.uuid());
     put_key(buf, "timestamp");
     put_integer(buf, view.timestamp());
+    // Within the years that have a text: 1 to 9999.
+    if let Ok(time) = jiff::Timestamp::from_nanosecond(view.timestamp() as i128)
+        && view.timestamp().unsigned_abs() > EXACT
+    {
+        put_key(buf, "time");
+        // Writing into a Vec can't fail.
+        let _ = write!(buf, "\"{time:.9}\"");
+    }
     let text = |buf: &mut Vec<u8>, key, header| {
         if let Some(value) = view.text(header) {
             put_key(buf, key);
@@ -110,6 +125,11 @@ pub fn put_value(buf: &mut Vec<u8>, value: Value<'_>) {
     match value {
         Value::String(text) => put_string(buf, text),
         Value::Bytes(bytes) => put_base64(buf, bytes),
+        Value::Integer(number) if number.unsigned_abs() > EXACT => {
+            buf.push(b'"');
+            put_integer(buf, number);
+            buf.push(b'"');
+        }
         Value::Integer(number) => put_integer(buf, number),
         Value::Bool(flag) => buf.extend_from_slice(if flag { b"true" } else { b"false" }),
         Value::Double(number) if number.is_finite() => {
@@ -206,7 +226,13 @@ fn agrees(view: &MessageView<'_>, object: &serde_json::Map<String, Json>) -> boo
     let mut shown = vec![b'{'];
     write_message(view, &mut shown);
     shown.push(b'}');
-    let Ok(Json::Object(shown)) = serde_json::from_slice(&shown) else { return false };
+    let Ok(Json::Object(mut shown)) = serde_json::from_slice(&shown) else { return false };
+    if timestamp_of(object) == Ok(Some(view.timestamp()))
+        && let Some(timestamp) = object.get("timestamp")
+    {
+        // It may have been rounded.
+        shown.insert("timestamp".into(), timestamp.clone());
+    }
     object.iter().filter(|(key, _)| *key != "raw" && *key != "header").all(|(key, value)| shown.get(key) == Some(value))
         && shown.keys().all(|key| object.contains_key(key))
 }
@@ -238,10 +264,7 @@ fn message_from_json(object: &serde_json::Map<String, Json>) -> Result<Message, 
                     None => base64_of(value, "uuid")?,
                 };
             }
-            "timestamp" => {
-                message.timestamp =
-                    value.as_i64().ok_or("timestamp: expected whole nanoseconds that fit into 64 bits")?;
-            }
+            "timestamp" | "time" => message.timestamp = timestamp_of(object)?.unwrap_or(message.timestamp),
             "type" => message.r#type = Some(text_of(value, key)?),
             "logger" => message.logger = Some(text_of(value, key)?),
             "severity" => message.severity = Some(i32_of(value, key)?),
@@ -279,7 +302,10 @@ fn field_from_json(json: &Json) -> Result<Field, String> {
             "value_string" => field.value_string = list()?.iter().map(|v| text_of(v, key)).collect::<Result<_, _>>()?,
             "value_bytes" => field.value_bytes = list()?.iter().map(|v| base64_of(v, key)).collect::<Result<_, _>>()?,
             "value_integer" => {
-                let integer = |v: &Json| v.as_i64().ok_or("value_integer: expected 64-bit integers");
+                let integer = |v: &Json| {
+                    let number = v.as_i64().or_else(|| v.as_str()?.parse().ok());
+                    number.ok_or("value_integer: expected 64-bit integers")
+                };
                 field.value_integer = list()?.iter().map(integer).collect::<Result<_, _>>()?;
             }
             "value_double" => field.value_double = list()?.iter().map(double_of).collect::<Result<_, _>>()?,
@@ -302,6 +328,32 @@ fn field_from_json(json: &Json) -> Result<Field, String> {
         field.value_type = kinds.iter().position(|&used| used).filter(|&kind| kind > 0).map(|kind| kind as i32);
     }
     if named { Ok(field) } else { Err("a field has no name".into()) }
+}
+
+/// Nanoseconds, by `timestamp` and `time`: the number counts, unless it is what a double makes of the text.
+fn timestamp_of(object: &serde_json::Map<String, Json>) -> Result<Option<i64>, String> {
+    /// Doubles of today's nanoseconds are 256 apart; the digits that are printed may be fewer.
+    const ROUNDED: u64 = 1024;
+    let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 9.2e18).then_some(number as i64);
+    let number = match object.get("timestamp") {
+        None => None,
+        Some(value) => {
+            let ns = value.as_i64().or_else(|| whole(value.as_f64()?));
+            Some(ns.ok_or("timestamp: expected whole nanoseconds that fit into 64 bits")?)
+        }
+    };
+    let text = match object.get("time") {
+        None => None,
+        Some(value) => {
+            let time = value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+            let ns = time.and_then(|time| i64::try_from(time.as_nanosecond()).ok());
+            Some(ns.ok_or("time: expected a time as RFC 3339 has it")?)
+        }
+    };
+    Ok(match (number, text) {
+        (Some(number), Some(text)) if number.abs_diff(text) <= ROUNDED => Some(text),
+        (number, text) => number.or(text),
+    })
 }
 
 fn text_of(value: &Json, key: &str) -> Result<Vec<u8>, String> {
@@ -420,7 +472,8 @@ mod tests {
         let (line, back) = there_and_back(&frame);
         assert_eq!(
             line,
-            "{\"uuid\":\"BwcHBwcHBwcHBwcHBwcHBw==\",\"timestamp\":1700000000123456789,\"severity\":-1,\
+            "{\"uuid\":\"BwcHBwcHBwcHBwcHBwcHBw==\",\"timestamp\":1700000000123456789,\
+             \"time\":\"2023-11-14T22:13:20.123456789Z\",\"severity\":-1,\
              \"payload\":\"a line\",\"fields\":[{\"name\":\"bytes\",\"value_type\":3,\"representation\":\"B\",\
              \"value_double\":[82]},{\"name\":\"s\",\"value_string\":[\"x\"]}]}\n"
         );

@@ -1,9 +1,11 @@
-//! Message identifiers: random (version 4) UUIDs of RFC 4122, made without a system call each.
+//! Message identifiers: random (version 4) UUIDs of RFC 9562, made without a system call each, and those that are made of what
+//! they stand for (version 8): the same again for a record that is read again.
 
 use std::cell::RefCell;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 thread_local! {
     /// Seeded with 256 bits from the system, so no two threads or processes share a sequence.
@@ -38,6 +40,23 @@ pub fn new_v4() -> [u8; 16] {
     uuid[6] = uuid[6] & 0x0f | 0x40;
     uuid[8] = uuid[8] & 0x3f | 0x80;
     uuid
+}
+
+/// The UUID of a content at a place.
+#[inline]
+pub fn of(place: u128, content: &[u8]) -> [u8; 16] {
+    let place = xxh3_128(&place.to_le_bytes());
+    // Two contents at one place differ by all bits, and so does one content at two places.
+    let hash = xxh3_128_with_seed(content, place as u64) ^ (place >> 64 << 64);
+    let mut uuid = hash.to_le_bytes();
+    uuid[6] = uuid[6] & 0x0f | 0x80;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    uuid
+}
+
+/// The UUID of the n-th message that is made of another one; a new one where that has none.
+pub fn derived(original: &[u8], n: usize) -> [u8; 16] {
+    if original.is_empty() { new_v4() } else { of(n as u128, original) }
 }
 
 /// The 8-4-4-4-12 lower-case form; `None` unless there are 16 bytes.

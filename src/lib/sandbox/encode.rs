@@ -59,7 +59,12 @@ pub unsafe fn message(state: State, table: c_int, host: &mut Host, origin: Origi
         header(state, table, host, Key::Uuid);
         match raw::string(state, -1).and_then(|text| <[u8; 16]>::try_from(text).ok().or_else(|| uuid::parse(text))) {
             Some(id) => put_bytes(&mut host.out, 0x0a, &id),
-            None => put_bytes(&mut host.out, 0x0a, &uuid::new_v4()),
+            // Of a message that is decoded again the same comes out.
+            None => {
+                let original = host.at_hand.view().filter(|_| matches!(origin, Origin::Inherit(_)));
+                let id = original.map_or_else(uuid::new_v4, |view| uuid::derived(view.uuid(), host.ends.len()));
+                put_bytes(&mut host.out, 0x0a, &id);
+            }
         }
         ffi::lua_pop(state, 1);
 

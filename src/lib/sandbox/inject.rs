@@ -281,7 +281,7 @@ impl Host {
         let original = self.at_hand.view().and_then(|view| {
             let mut message = schema::Message::decode(view.bytes()).ok()?;
             if !first {
-                message.uuid = uuid::new_v4().to_vec();
+                message.uuid = uuid::derived(view.uuid(), self.ends.len()).to_vec();
                 message.env_version = None;
                 message.fields.clear();
             }

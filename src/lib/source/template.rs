@@ -3,6 +3,7 @@
 use crate::message::wire::{put_varint, varint_len};
 use crate::message::{TextHeader, uuid};
 use crate::stream::{CursorRef, MAX_CURSOR_SIZE};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The headers of a source's messages.
 #[derive(Clone, Debug, Default)]
@@ -43,10 +44,27 @@ impl Template {
     }
 }
 
+/// Where records come from: one file of a stream on one machine.
+#[derive(Clone, Copy, Default)]
+pub struct Origin(u64);
+
 impl Encoded {
-    /// Appends the frame of one record, read at `timestamp` (ns).
+    /// The origin of the records of a file that is in a stream now.
+    pub fn origin(&self, stream: &str, inode: u64) -> Origin {
+        Origin(xxh3_64_with_seed(stream.as_bytes(), xxh3_64_with_seed(&self.after, inode)))
+    }
+
+    /// Appends the frame of one record, read at `timestamp` (ns). Who gets the record again, after a crash or a second reading
+    /// of the file, knows it by its UUID.
     #[inline]
-    pub fn put_frame(&self, buf: &mut Vec<u8>, timestamp: i64, payload: &[u8], cursor: Option<&CursorRef<'_>>) {
+    pub fn put_frame(
+        &self,
+        buf: &mut Vec<u8>,
+        timestamp: i64,
+        payload: &[u8],
+        cursor: Option<&CursorRef<'_>>,
+        origin: Origin,
+    ) {
         let message_len = 18
             + 1
             + varint_len(timestamp as u64)
@@ -59,14 +77,16 @@ impl Encoded {
         let at = buf.len();
         buf.extend_from_slice(&[0x1e, 0, 0x08]);
         put_varint(buf, message_len as u64);
+        let mut id = None;
         if let Some(cursor) = cursor {
             buf.push(0x7a);
             put_varint(buf, cursor.encoded_len() as u64);
             cursor.encode(buf);
+            id = Some(uuid::of(u128::from(origin.0) << 64 | u128::from(cursor.sequence), payload));
         }
         buf[at + 1] = (buf.len() - at - 2) as u8;
         buf.extend_from_slice(&[0x1f, 0x0a, 16]);
-        buf.extend_from_slice(&uuid::new_v4());
+        buf.extend_from_slice(&id.unwrap_or_else(uuid::new_v4));
         buf.push(0x10);
         put_varint(buf, timestamp as u64);
         buf.extend_from_slice(&self.before);
@@ -94,7 +114,7 @@ mod tests {
         let cursor = CursorRef { stream: b"/var/log/access.log", sequence: 300, position: b"pos" };
         for payload in [&b""[..], b"GET /", &[b'x'; 70_000]] {
             let mut buf = b"before".to_vec();
-            template.encode().put_frame(&mut buf, 1_700_000_000_000_000_000, payload, Some(&cursor));
+            template.encode().put_frame(&mut buf, 1_700_000_000_000_000_000, payload, Some(&cursor), Origin::default());
             let frame = Frame::parse(&buf[6..]).unwrap();
             let view = frame.view();
             assert_eq!(frame.header().cursor(), Some(cursor));

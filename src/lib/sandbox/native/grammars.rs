@@ -307,7 +307,8 @@ impl Host {
             _ => None,
         });
         let timestamp = self.in_zone(time.unwrap_or_else(|| now_ns() / 1_000_000_000 * 1_000_000_000));
-        let mut builder = MessageBuilder::new(&mut self.out, &uuid::new_v4(), timestamp);
+        let id = self.at_hand.view().map_or_else(uuid::new_v4, |view| uuid::derived(view.uuid(), self.ends.len()));
+        let mut builder = MessageBuilder::new(&mut self.out, &id, timestamp);
         if let Some(text) = message_type.or(original.text(TextHeader::Type)) {
             builder.text(TextHeader::Type, text);
         }

@@ -8,7 +8,7 @@ use super::text::Text;
 use crate::message::now_ns;
 use crate::message::wire::put_varint;
 use crate::pipeline::{Failure, Output, report_gap, report_once};
-use crate::source::template::Encoded;
+use crate::source::template::{Encoded, Origin};
 use crate::stream::{CursorRef, Deframer, MAX_HEADER_SIZE, Step};
 
 /// How content becomes records.
@@ -33,6 +33,7 @@ pub struct Stamp<'a> {
     pub template: &'a Encoded,
     /// In cursors.
     pub stream: &'a str,
+    pub origin: Origin,
     /// Bytes of the stream in earlier files.
     pub base: u64,
     /// An encoded position without its offset; `None` for what can't be read again.
@@ -187,7 +188,7 @@ impl Cutter {
                     match records.next(tail) {
                         Cut::Record { payload, end } => {
                             let cursor = stamp.cursor(end, &mut position);
-                            stamp.template.put_frame(out.buf(), timestamp, payload, cursor.as_ref());
+                            stamp.template.put_frame(out.buf(), timestamp, payload, cursor.as_ref(), stamp.origin);
                             out.filled()?;
                             *sent = Some(end);
                             counted.records += 1;

@@ -25,7 +25,7 @@ use super::splitter::Tail;
 use super::tree::{Entry, Listing, TICK, Tree};
 use crate::message::{now_ns, wire::put_varint};
 use crate::pipeline::{Failure, Output, describe, report, report_once};
-use crate::source::template::{Encoded, Template};
+use crate::source::template::{Encoded, Origin, Template};
 use crate::stream::{CursorRef, MAX_CURSOR_SIZE};
 
 /// What the streams of one input have in common.
@@ -683,6 +683,7 @@ impl Series {
             place: &self.place,
             template: &self.template,
             stream: &self.name,
+            origin: self.template.origin(&self.name, self.identity.inode),
             base: self.base,
             rest: self.tree.is_some().then_some(&self.rest),
         };
@@ -1003,7 +1004,14 @@ impl Series {
     pub fn hear_the_last(&mut self, block: &mut Vec<u8>, out: &mut Output) -> Result<Counted, Failure> {
         let Some(left) = &mut self.left else { return Ok(Counted::default()) };
         let mut counted = Counted::default();
-        let stamp = Stamp { place: &self.place, template: &self.template, stream: "", base: 0, rest: None };
+        let stamp = Stamp {
+            place: &self.place,
+            template: &self.template,
+            stream: "",
+            origin: Origin::default(),
+            base: 0,
+            rest: None,
+        };
         let len = left.content.file().metadata().map_or(0, |metadata| metadata.len());
         while len > left.cutter.read_offset() {
             report_once("lines written to a file after the next one was begun", || {

@@ -16,7 +16,7 @@ use super::super::host::{Host, in_zone};
 use super::super::raw::{self, State};
 use super::super::write::whole_ns;
 use super::cjson::{Lexer, Token};
-use crate::message::{MessageBuilder, TextHeader, now_ns, uuid};
+use crate::message::{MessageBuilder, TextHeader, uuid};
 
 /// What begins a text in UTF-8, now and then.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -301,13 +301,13 @@ impl Host {
 
     /// Makes the message. False where it is longer than it may be.
     fn inject_json(&mut self, place: usize) -> bool {
-        let Host { at_hand, json_messages: Workshop { options, parts }, zone, clock, out, .. } = self;
+        let Host { at_hand, json_messages: Workshop { options, parts }, zone, out, .. } = self;
         let (Some(options), Some(view)) = (options.get(place), at_hand.view()) else { return true };
         let original = view.headers();
-        // As an injected table: now, in whole seconds.
-        let time = parts.timestamp.unwrap_or_else(|| clock.unwrap_or_else(now_ns) / 1_000_000_000 * 1_000_000_000);
-        let id = parts.uuid.unwrap_or_else(uuid::new_v4);
-        let mut builder = MessageBuilder::new(out, &id, in_zone(zone.as_ref(), time));
+        // An object without a time keeps the message's.
+        let time = parts.timestamp.map_or_else(|| view.timestamp(), |ns| in_zone(zone.as_ref(), ns));
+        let id = parts.uuid.unwrap_or_else(|| uuid::derived(view.uuid(), 0));
+        let mut builder = MessageBuilder::new(out, &id, time);
         let text = |builder: &mut MessageBuilder<'_>, header, otherwise: Option<&[u8]>| {
             if let Some(text) = parts.header(header).or(otherwise) {
                 builder.text(header, text);
