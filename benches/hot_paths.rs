@@ -9,7 +9,7 @@ use heka::message::text::{Style, write_text};
 use heka::message::{MessageBuilder, MessageView};
 use heka::sandbox::{Decoder, Kind, Sandbox, Script, ScriptArgs, Section, Settings, prepare_process};
 use heka::sink::hec::{Endpoint, EventForm, EventOptions, IndexedFields};
-use heka::source::Template;
+use heka::source::{Origin, Template};
 use heka::stream::{Deframer, Frame, Step, put_frame};
 use sha1::{Digest as _, Sha1};
 
@@ -26,7 +26,7 @@ fn frame(line: &[u8]) -> Vec<u8> {
         ..Template::default()
     };
     let mut buf = Vec::new();
-    template.encode().put_frame(&mut buf, 1_700_000_000_000_000_000, line, None);
+    template.encode().put_frame(&mut buf, 1_700_000_000_000_000_000, line, None, Origin::default());
     buf
 }
 
@@ -95,7 +95,7 @@ fn hot_paths(c: &mut Criterion) {
     group.bench_function("frame a line", |b| {
         b.iter(|| {
             buf.clear();
-            encoded.put_frame(&mut buf, 1, LINE, None);
+            encoded.put_frame(&mut buf, 1, LINE, None, Origin::default());
             buf.len()
         })
     });

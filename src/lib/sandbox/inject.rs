@@ -395,20 +395,23 @@ pub unsafe extern "C-unwind" fn inject_message(state: State) -> c_int {
                 0
             }
             // The first generation's form: the payload buffer, its type and name. A message begins with its uuid.
+            ffi::LUA_TNONE if (*host).payload.is_empty() => {
+                raise(state, "inject_message() takes a single string or table argument");
+            }
             ffi::LUA_TNONE => finish_payload(state, "inject_message", b"", b""),
             ffi::LUA_TSTRING => {
                 let text = raw::string(state, 1).unwrap_or_default();
                 let encoded = text.len() >= 20 && text.contains(&0x0a);
-                if encoded || count == 1 && text.len() > 64 {
+                if text.is_empty() && count == 1 {
+                    return 0;
+                }
+                if encoded || count == 1 && (text.len() > 64 || (*host).payload.is_empty()) {
                     check_limit(state, "inject_message");
                     (*host).begin_message();
                     (*host).payload.clear();
                     if let Err(message) = (*host).inject_encoded(text) {
                         raise(state, message);
                     }
-                    return 0;
-                }
-                if text.is_empty() && count == 1 {
                     return 0;
                 }
                 let name = if count == 2 { check_bytes(state, 2) } else { b"" };

@@ -5,5 +5,5 @@ pub mod logstream;
 mod template;
 mod watch;
 
-pub use template::Template;
+pub use template::{Origin, Template};
 pub use watch::{Changed, Watch};
