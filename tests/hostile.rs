@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Workdir, messages};
+use common::{Workdir, messages, setting};
 
 const INSTRUCTIONS: &str = "instruction_limit exceeded";
 const MEMORY: &str = "not enough memory";
@@ -309,6 +309,31 @@ fn state_files_have_limits() {
     let lines: String = (0..200_000).map(|n| format!("_G[\"t\"][{n}] = \"a text of some length {n}\"\n")).collect();
     work.write("state", format!("if t == nil then t = {{}} end\n{lines}-- heka cursors {{}}\n"));
     work.sh(&format!("{run} --memory-limit 64M")).ok();
+}
+
+/// Some 60,000 calls a seed, in a decoder and in a filter whose state is written and read again. `HEKA_FUZZ_SEEDS` gives their
+/// number, `HEKA_FUZZ_FIRST` the first.
+#[test]
+fn calls_that_make_no_sense() {
+    let work = Workdir::new();
+    work.write("fuzz.lua", include_str!("library_fuzz.lua"));
+    work.sh("seq 5 | heka-tail > five.hpb").ok();
+    let limits = "--instruction-limit 30000000 --memory-limit 64M --lua fuzz.lua --config";
+    let first = setting("HEKA_FUZZ_FIRST", 1);
+    for seed in first..first + setting("HEKA_FUZZ_SEEDS", 4) {
+        let mut commands = vec![format!("heka-decode {limits} seed={seed} five.hpb")];
+        let filter = "heka-sandbox --output-limit 1M --ticker 1 --preserve state";
+        commands.extend((1..=3).map(|run| format!("{filter} {limits} seed={} five.hpb", seed * 7 + run)));
+        work.sh("rm -f state");
+        for command in commands {
+            let ran = work.sh(&format!("timeout -s KILL 60 {command} > out"));
+            // Its errors are the script's; 2 would be a state that can't be read.
+            assert!([0, 1, 3].contains(&ran.code()), "{command}: {}\n{}", ran.code(), ran.stderr);
+            assert!(!ran.stderr.contains("panicked"), "{command}: {}", ran.stderr);
+            // What was sent is whole.
+            work.sh("heka-cat --format count out").ok();
+        }
+    }
 }
 
 #[test]

@@ -205,3 +205,74 @@ fn a_table_of_captures_is_injected_as_it_is() {
     assert_eq!(plain[0].2.len(), 3);
     assert_eq!(decoded("grammar:match(read_message 'Payload')"), plain);
 }
+
+/// The figures are those that the original's own tests expect.
+#[test]
+fn cuckoo_filter_expire() {
+    check(
+        "require 'cuckoo_filter_expire' local new = cuckoo_filter_expire.new local one, hours = new(512, 1), new(1000, 60)
+         local function fill(f, n, ns) for i = 1, n do assert(f:add(i, ns)) end return f:count() end
+         local function hour(key, n) return hours:add(key, n * 3600e9) end",
+        &[
+            ("one:current_interval()", "15300000000000 255"),
+            ("fill(one, 410, 60e9)", "410"),
+            ("one:add(200, 120e9)", "false 1"),
+            ("one:count()", "410"),
+            // Four fifths are full: what was seen last at the oldest time makes room.
+            ("one:add(411, 120e9)", "true 0"),
+            ("one:count()", "2"),
+            ("one:query(200)", "true 2"),
+            ("one:query(199)", "false"),
+            ("hour('a', 300)", "true 0"),
+            ("hour('b', 10)", "false"),
+            ("hours:query('b')", "false"),
+            ("hour('a', 290)", "false 10"),
+            ("hour('a', 555)", "false 255"),
+            ("hour('c', 810)", "true 0"),
+            ("hours:count()", "2"),
+            ("hour('d', 811)", "true 0"),
+            ("hours:query('a')", "false"),
+            ("hours:delete('d')", "true"),
+            ("hours:delete('d')", "false"),
+            ("hours:count()", "1"),
+            ("hour('e', 0/0)", "false"),
+            ("hour('e', -1)", "false"),
+            ("hour('e', 1e300)", "true 0"),
+            ("hours:count()", "1"),
+        ],
+    );
+    let work = Workdir::new();
+    work.write(
+        "dedupe.lua",
+        "require 'cuckoo_filter_expire'
+         seen = cuckoo_filter_expire.new(1000, 1)
+         function process_message()
+             local added, ago = seen:add(read_message('Payload'), read_message('Timestamp'))
+             inject_payload('txt', '', tostring(added), ' ', tostring(ago))
+             return 0
+         end",
+    );
+    let run = "| heka-sandbox --lua dedupe.lua --preserve state | heka-cat --format payload";
+    let at = |minute: u32| format!("heka-inject --payload x --timestamp 2026-01-01T00:{minute:02}:00Z {run}");
+    for (minute, said) in [(1, "true 0\n"), (4, "false 3\n"), (5, "false 1\n"), (3, "false 2\n")] {
+        assert_eq!(work.sh(&at(minute)).ok().text(), said, "minute {minute}");
+    }
+}
+
+#[test]
+fn deltas_of_circular_buffers() {
+    check(
+        "require 'circular_buffer' local b = circular_buffer.new(3, 2, 1, true)
+         b:add(0, 1, 3) b:add(1e9, 1, 4) b:add(1e9, 1, 1) b:set(2e9, 2, 9)",
+        &[
+            ("b:get_delta(1e9, 1)", "5"),
+            ("tostring(b:get_delta(2e9, 1))", "\"nan\""),
+            ("b:get_delta(9e9, 1)", "nil"),
+            ("b:get_range_delta(1, 0, 1e9)[2]", "5"),
+            ("#b:get_range_delta(2)", "3"),
+            ("b:get_range_delta(2, 1e9)[2]", "9"),
+            ("b:get_range_delta(2, 0, 9e9)", "nil"),
+            ("tostring(b:reset_delta() or b:get_delta(1e9, 1))", "\"nan\""),
+        ],
+    );
+}

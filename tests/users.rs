@@ -49,6 +49,28 @@ fn what_can_t_be_encoded_is_an_error() {
 }
 
 #[test]
+fn a_message_that_a_script_means_to_send_does_not_vanish() {
+    let dir = Workdir::new();
+    for (call, words) in [
+        ("inject_message()", "inject_message() takes a single string or table argument"),
+        ("inject_message('x')", "inject_message() protobuf unmarshal failed"),
+        ("inject_message('\\10\\3abc')", "inject_message() protobuf unmarshal failed"),
+    ] {
+        let ran = decode(&dir, &format!("function process_message() {call} return 0 end"));
+        assert_eq!(ran.code(), 1, "{call}");
+        ran.says(&[words]);
+    }
+    // The forms of the first sandboxes send what was added to the payload.
+    for call in ["inject_message()", "inject_message('txt')", "inject_message('txt', 'name')"] {
+        let sent = decode(&dir, &format!("function process_message() add_to_payload('p') {call} return 0 end")).ok();
+        assert_eq!(payloads(&sent.stdout), ["p"], "{call}");
+    }
+    // An empty text is nothing to send: the line itself goes on.
+    let sent = decode(&dir, "function process_message() inject_message('') return 0 end").ok();
+    assert_eq!(payloads(&sent.stdout), ["x"]);
+}
+
+#[test]
 fn modules_leave_what_heka_s_left() {
     let dir = Workdir::new();
     for module in ["date_time", "ip_address", "syslog", "common_log_format", "mysql", "cbufd"] {

@@ -54,6 +54,7 @@ pub unsafe fn open(state: State, name: &[u8], host: *mut c_void) -> bool {
             b"circular_buffer" => circular_buffer::open(state, host),
             b"cjson" => cjson::open(state, host),
             b"cuckoo_filter" => cuckoo_filter::open(state, host),
+            b"cuckoo_filter_expire" => cuckoo_filter::expire::open(state, host),
             b"hyperloglog" => hyperloglog::open(state, host),
             b"sax" => sax::open(state, host),
             b"struct" => packing::open(state, host),

@@ -19,7 +19,7 @@ use super::super::host::{Host, check_bytes};
 use super::super::raw::{self, State, raise};
 use super::class::{Class, check_integer, check_object, new_object};
 use super::push_maker;
-use notes::{ANNOTATIONS, clear_deltas, note_delta};
+use notes::{ANNOTATIONS, clear_deltas, note_delta, pending_delta};
 use ring::{Aggregation, Buffer, Column, Head, NAME, NS, UNIT, put_text, text_of, values_offset};
 use statistics::{Function, rank_sum_test};
 
@@ -37,6 +37,8 @@ static CLASS: Class = Class {
         (c"compute", compute),
         (c"mannwhitneyu", mann_whitney_u),
         (c"get_range", get_range),
+        (c"get_delta", get_delta),
+        (c"get_range_delta", get_range_delta),
         (c"annotate", annotate),
         (c"reset_delta", reset_delta),
         (c"fromstring", text::from_string),
@@ -233,6 +235,35 @@ unsafe extern "C-unwind" fn get(state: State) -> c_int {
     }
 }
 
+/// `get_delta(ns, column)`: what has changed in a cell since the deltas were printed, NaN when nothing has; nil outside of the
+/// window.
+unsafe extern "C-unwind" fn get_delta(state: State) -> c_int {
+    // SAFETY: see `this`.
+    unsafe {
+        check_arguments(state, 3, 3);
+        let buffer = with_deltas(state);
+        let time = buffer.row_time(ffi::luaL_checknumber(state, 2));
+        let column = check_column(state, 3, &buffer);
+        match buffer.row(time) {
+            Some(_) => ffi::lua_pushnumber(state, pending_delta(state, time, column)),
+            None => ffi::lua_pushnil(state),
+        }
+        1
+    }
+}
+
+/// The buffer, which must keep deltas.
+unsafe fn with_deltas<'a>(state: State) -> Buffer<'a> {
+    // SAFETY: see `this`.
+    unsafe {
+        let buffer = this(state);
+        if !buffer.head.delta {
+            ffi::luaL_argerror(state, 1, c"the buffer keeps no deltas (the fourth argument of new)".as_ptr());
+        }
+        buffer
+    }
+}
+
 unsafe extern "C-unwind" fn get_configuration(state: State) -> c_int {
     // SAFETY: see `this`.
     unsafe {
@@ -407,6 +438,28 @@ unsafe extern "C-unwind" fn get_range(state: State) -> c_int {
         for (place, value) in values.enumerate() {
             ffi::lua_pushnumber(state, value);
             ffi::lua_rawseti(state, -2, place as i64 + 1);
+        }
+        1
+    }
+}
+
+/// `get_range_delta(column [, start_ns [, end_ns]])`: an array of deltas, as `get_delta` gives them; nil outside of the window.
+unsafe extern "C-unwind" fn get_range_delta(state: State) -> c_int {
+    // SAFETY: see `this`; the buffer is on the stack while the table is filled.
+    unsafe {
+        check_arguments(state, 2, 4);
+        let buffer = with_deltas(state);
+        let column = check_column(state, 2, &buffer);
+        let (start, end) = check_range(state, 3, &buffer);
+        let Some(values) = buffer.range(column, start, end) else {
+            ffi::lua_pushnil(state);
+            return 1;
+        };
+        let seconds = buffer.head.seconds;
+        ffi::lua_createtable(state, ((end - start) / seconds + 1) as c_int, 0);
+        for place in 0..values.count() as i64 {
+            ffi::lua_pushnumber(state, pending_delta(state, start + place * seconds, column));
+            ffi::lua_rawseti(state, -2, place + 1);
         }
         1
     }

@@ -36,6 +36,20 @@ pub unsafe fn note_delta(state: State, buffer: &Buffer<'_>, time: i64, column: u
     }
 }
 
+/// What is noted for a cell; NaN where nothing is.
+pub unsafe fn pending_delta(state: State, time: i64, column: usize) -> f64 {
+    // SAFETY: as above; a row has all columns.
+    unsafe {
+        ffi::lua_getfenv(state, 1);
+        ffi::lua_pushnumber(state, time as f64);
+        ffi::lua_rawget(state, -2);
+        let row = ffi::lua_touserdata(state, -1).cast::<f64>();
+        let value = if row.is_null() { f64::NAN } else { *row.add(column) };
+        ffi::lua_settop(state, -3);
+        value
+    }
+}
+
 /// Empties the environment of the buffer at an index, except for its annotations.
 pub unsafe fn clear_deltas(state: State, index: c_int) {
     // SAFETY: the environment is a table of ours.

@@ -1,19 +1,21 @@
 //! `cuckoo_filter`: whether a key was added, with deletion and a count.
 //!
-//! Buckets of four 16-bit fingerprints. A fingerprint is in its key's bucket or in the alternative one, which is found
-//! from the fingerprint and either bucket.
+//! Fingerprints have 16 bits.
+
+pub mod expire;
+mod table;
 
 use std::ffi::{CStr, c_int, c_void};
 use std::io::Write as _;
 use std::mem::size_of;
 
 use mlua::ffi;
-use xxhash_rust::xxh64::xxh64;
 
 use super::super::host::{Host, check_bytes};
 use super::super::raw::{State, raise};
 use super::class::{Class, check_integer, check_object, new_object, put_quoted};
 use super::{Key, check_count, push_maker};
+use table::{BUCKET, Entry, find, hash_bytes, insert, place_of};
 
 static CLASS: Class = Class {
     name: c"cuckoo_filter",
@@ -30,10 +32,6 @@ static CLASS: Class = Class {
     save: Some(save),
 };
 
-const BUCKET: usize = 4;
-const SEED: u64 = 1;
-const MAX_MOVES: usize = 512;
-
 /// What the userdata begins with; the buckets follow.
 #[repr(C)]
 struct Filter {
@@ -42,7 +40,25 @@ struct Filter {
     count: usize,
 }
 
-type Bucket = [u16; BUCKET];
+type Bucket = table::Bucket<u16>;
+
+impl Entry for u16 {
+    fn of(hash: u64) -> u16 {
+        ((hash >> 48) as u16).max(1)
+    }
+
+    fn is_free(self) -> bool {
+        self == 0
+    }
+
+    fn has_print_of(self, other: u16) -> bool {
+        self == other
+    }
+
+    fn rehash(self) -> u64 {
+        hash_bytes(&self.to_le_bytes())
+    }
+}
 
 /// The filter and its buckets.
 unsafe fn parts<'a>(filter: *mut Filter) -> (&'a mut Filter, &'a mut [Bucket]) {
@@ -82,65 +98,6 @@ unsafe extern "C-unwind" fn new(state: State) -> c_int {
     }
 }
 
-/// Where a key may be.
-struct Place {
-    fingerprint: u16,
-    first: usize,
-    second: usize,
-}
-
-fn place_of(buckets: usize, key: &[u8]) -> Place {
-    let hash = xxh64(key, SEED);
-    let fingerprint = ((hash >> 48) as u16).max(1);
-    let first = hash as usize & (buckets - 1);
-    Place { fingerprint, first, second: other_bucket(buckets, first, fingerprint) }
-}
-
-fn other_bucket(buckets: usize, bucket: usize, fingerprint: u16) -> usize {
-    let shift = 32 + (buckets as u32).leading_zeros() + 1;
-    let moved = if shift < 64 { xxh64(&fingerprint.to_le_bytes(), SEED) >> shift } else { 0 };
-    (bucket ^ moved as usize) & (buckets - 1)
-}
-
-fn put(bucket: &mut Bucket, fingerprint: u16) -> bool {
-    match bucket.iter_mut().find(|slot| **slot == 0) {
-        Some(slot) => {
-            *slot = fingerprint;
-            true
-        }
-        None => false,
-    }
-}
-
-/// False when it was there, `None` when there is no room.
-fn insert(filter: &mut Filter, buckets: &mut [Bucket], key: &[u8]) -> Option<bool> {
-    let Place { mut fingerprint, first, second } = place_of(filter.buckets, key);
-    if buckets[first].contains(&fingerprint) || buckets[second].contains(&fingerprint) {
-        return Some(false);
-    }
-    filter.count += 1;
-    if put(&mut buckets[first], fingerprint) || put(&mut buckets[second], fingerprint) {
-        return Some(true);
-    }
-    // Others are moved to where they may be too, until one finds room.
-    let mut bucket = second;
-    let mut moved = [0; MAX_MOVES];
-    for (step, from) in moved.iter_mut().enumerate() {
-        *from = bucket;
-        std::mem::swap(&mut fingerprint, &mut buckets[bucket][step % BUCKET]);
-        bucket = other_bucket(filter.buckets, bucket, fingerprint);
-        if put(&mut buckets[bucket], fingerprint) {
-            return Some(true);
-        }
-    }
-    // None did: everything back to its place, so that no key is lost.
-    for (step, from) in moved.iter().enumerate().rev() {
-        std::mem::swap(&mut fingerprint, &mut buckets[*from][step % BUCKET]);
-    }
-    filter.count -= 1;
-    None
-}
-
 /// False when the fingerprint is there already.
 unsafe extern "C-unwind" fn add(state: State) -> c_int {
     // SAFETY: the object was checked.
@@ -148,10 +105,15 @@ unsafe extern "C-unwind" fn add(state: State) -> c_int {
         check_count(state, 2);
         let (filter, buckets) = parts(check_object(state, 1));
         let key = Key::check(state, 2);
-        match insert(filter, buckets, key.bytes()) {
-            Some(added) => ffi::lua_pushboolean(state, added as c_int),
-            None => raise(state, "the cuckoo filter is full"),
+        let place = place_of(filter.buckets, key.bytes());
+        let is_new = find(buckets, &place).is_none();
+        if is_new {
+            if !insert(buckets, &place) {
+                raise(state, "the cuckoo filter is full");
+            }
+            filter.count += 1;
         }
+        ffi::lua_pushboolean(state, is_new as c_int);
         1
     }
 }
@@ -162,8 +124,7 @@ unsafe extern "C-unwind" fn query(state: State) -> c_int {
         check_count(state, 2);
         let (filter, buckets) = parts(check_object(state, 1));
         let key = Key::check(state, 2);
-        let Place { fingerprint, first, second } = place_of(filter.buckets, key.bytes());
-        let found = buckets[first].contains(&fingerprint) || buckets[second].contains(&fingerprint);
+        let found = find(buckets, &place_of(filter.buckets, key.bytes())).is_some();
         ffi::lua_pushboolean(state, found as c_int);
         1
     }
@@ -175,16 +136,11 @@ unsafe extern "C-unwind" fn delete(state: State) -> c_int {
         check_count(state, 2);
         let (filter, buckets) = parts(check_object(state, 1));
         let key = Key::check(state, 2);
-        let Place { fingerprint, first, second } = place_of(filter.buckets, key.bytes());
-        let mut deleted = false;
-        for bucket in [first, second] {
-            if let Some(slot) = buckets[bucket].iter_mut().find(|slot| **slot == fingerprint)
-                && !deleted
-            {
-                *slot = 0;
-                filter.count -= 1;
-                deleted = true;
-            }
+        let entry = find(buckets, &place_of(filter.buckets, key.bytes()));
+        let deleted = entry.is_some();
+        if let Some(entry) = entry {
+            *entry = 0;
+            filter.count -= 1;
         }
         ffi::lua_pushboolean(state, deleted as c_int);
         1
@@ -244,30 +200,5 @@ unsafe extern "C-unwind" fn from_string(state: State) -> c_int {
         }
         filter.count = count;
         0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_filter_says_so_and_keeps_its_keys() {
-        let mut filter = Filter { items: 64, buckets: 16, count: 0 };
-        let mut buckets = [[0; BUCKET]; 16];
-        let mut added = Vec::new();
-        for number in 0..1000 {
-            let key = format!("key {number}");
-            match insert(&mut filter, &mut buckets, key.as_bytes()) {
-                Some(true) => added.push(key),
-                Some(false) => {}
-                None => break,
-            }
-        }
-        assert!(added.len() > 50 && filter.count == added.len(), "{}", added.len());
-        for key in added {
-            let Place { fingerprint, first, second } = place_of(16, key.as_bytes());
-            assert!(buckets[first].contains(&fingerprint) || buckets[second].contains(&fingerprint), "{key}");
-        }
     }
 }
