@@ -495,3 +495,49 @@ fn a_record_that_is_read_again_has_the_same_uuid() {
     let kept = dir.sh("heka-inject --timestamp 2014-01-01T00:00:00Z --payload '{}' | heka-decode --lua json").ok();
     assert_eq!(messages(&kept.stdout)[0].timestamp, 1_388_534_400_000_000_000);
 }
+
+#[test]
+fn signatures_of_messages_in_files_are_checked() {
+    let dir = Workdir::new();
+    let signer = |file: &str, key: &str| {
+        dir.write(file, format!("[signer]\nname = 'ops'\nversion = 1\nhmac_hash = 'sha1'\nhmac_key = '{key}'\n"));
+    };
+    signer("ops.toml", "sekrit");
+    signer("forger.toml", "guess");
+    dir.sh("for config in ops forger; do heka-inject --payload $config --config $config.toml; done > a.hpb
+            heka-inject --payload unsigned >> a.hpb; heka-inject --payload more --config ops.toml >> a.hpb")
+        .ok();
+    dir.write("keys.toml", "[ops_1]\nhmac_key = 'sekrit'\n");
+    let read = |options: &str| {
+        let ran = dir.sh(&format!("heka-tail {options}"));
+        assert_eq!(ran.code(), 0, "{}", ran.stderr);
+        payloads(&ran.stdout)
+    };
+    let sent = |options: &str| read(&format!("--splitter heka {options} a.hpb"));
+    assert_eq!(sent(""), ["ops", "forger", "unsigned", "more"]);
+    assert_eq!(sent("--signers keys.toml"), ["ops", "unsigned", "more"]);
+    assert_eq!(sent("--signers keys.toml --require-signer ops"), ["ops", "more"]);
+    dir.sh("heka-tail --splitter heka --signers keys.toml a.hpb").says(&["signed by \"ops\", key version 1"]);
+    dir.sh("heka-tail --signers keys.toml a.hpb").fails(2, "--splitter heka");
+    // A checkpoint passes what is dropped.
+    let kept = "--signers keys.toml --checkpoint ck";
+    assert_eq!(sent(kept).len(), 3);
+    dir.sh("heka-inject --payload last --config ops.toml >> a.hpb").ok();
+    assert_eq!(sent(kept), ["last"]);
+    // As hekad reads them.
+    let input = format!(
+        "[In]\ntype = 'LogstreamerInput'\nlog_directory = '{}'\nfile_match = 'a\\.hpb'\nsplitter = ",
+        dir.path("").display()
+    );
+    let section = |splitter: &str| {
+        dir.write("hekad.toml", format!("{input}{splitter}"));
+        read("--config hekad.toml:In")
+    };
+    let framing = "'Framing'\n[Framing]\ntype = 'HekaFramingSplitter'\n";
+    assert_eq!(section("'HekaFramingSplitter'\n"), ["unsigned"]);
+    assert_eq!(
+        section(&format!("{framing}[Framing.signer.ops_1]\nhmac_key = 'sekrit'\n")),
+        ["ops", "unsigned", "more", "last"]
+    );
+    assert_eq!(section(&format!("{framing}skip_authentication = true\n")).len(), 5);
+}

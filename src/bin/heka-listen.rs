@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use clap::Parser;
 use heka::pipeline::{self, Exit, Failure, Signals, StatsArgs, WaitOn, Wake, parse_seconds, parse_size};
+use heka::source::Signed;
 use heka::source::listen::gelf::{Gelf, GelfOptions};
 use heka::source::listen::hec::{Hec, HecOptions};
 use heka::source::listen::syslog::{Syslog, SyslogOptions};
 use heka::source::listen::{
-    LEAST_MEMORY, Limits, Listeners, Port, Protocol, Service, Shares, Signed, Socket, Tls, TlsFiles, Writer,
+    LEAST_MEMORY, Limits, Listeners, Port, Protocol, Service, Shares, Socket, Tls, TlsFiles, Writer,
 };
 use heka::stream::DEFAULT_READ_MESSAGE;
 use ipnet::IpNet;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use encoding_rs::Encoding;
 use heka::pipeline::{self, Checkpoint, Exit, Failure, Operand, Output, StatsArgs, parse_duration, parse_size};
-use heka::source::Template;
 use heka::source::logstream::{
     Commit, Cutting, FollowOptions, Follower, Input, Lines, LogstreamSection, Origin, RESCAN, Selection,
     SelectionOptions, Selector, Shape, Splitter, SplitterKind, SplitterSection, Text, Tree, is_stdin, load_translation,
     unescape,
 };
-use heka::stream::{DEFAULT_READ_MESSAGE, begins_record};
+use heka::source::{Signed, Template};
+use heka::stream::{DEFAULT_READ_MESSAGE, Keys, begins_record};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -153,6 +153,14 @@ struct Args {
     /// With `--splitter group` or `pattern-group`: most lines of a record
     #[arg(long, value_name = "N", default_value_t = 99)]
     max_lines: usize,
+
+    /// With `--splitter heka`: TOML file of signers' keys, [NAME_VERSION] with hmac_key: what is signed otherwise is dropped
+    #[arg(long, value_name = "FILE")]
+    signers: Option<PathBuf>,
+
+    /// Drop messages that this signer has not signed
+    #[arg(long, value_name = "NAME", requires = "signers")]
+    require_signer: Option<String>,
 
     /// A record that waits for the next one's beginning (regex, group) goes out after so long
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
@@ -337,11 +345,15 @@ fn shape(args: &Args, section: Option<&LogstreamSection>) -> Result<Shape, Failu
         Some(from) => from == From::End,
         None => section.is_some_and(|section| section.initial_tail),
     };
+    let cutting = match section.filter(|_| args.splitter.is_none()) {
+        Some(section) => section_cutting(args, &section.name, &section.splitter)?,
+        None => cutting(args)?,
+    };
+    if args.signers.is_some() && !matches!(cutting, Cutting::Frames { .. }) {
+        return Err(Failure::usage("--signers: only messages are signed, and lines are read here (--splitter heka)"));
+    }
     Ok(Shape {
-        cutting: match section.filter(|_| args.splitter.is_none()) {
-            Some(section) => section_cutting(args, &section.name, &section.splitter)?,
-            None => cutting(args)?,
-        },
+        cutting,
         template: template(args, section.and_then(|section| section.hostname.clone())),
         from_end,
         follow: args.follow,
@@ -370,10 +382,16 @@ fn cutting(args: &Args) -> Result<Cutting, Failure> {
                 .map_err(|message| Failure::usage(format!("--grouping: {message}")))?
         }
         Kind::Null => Splitter::Null,
-        Kind::Heka => return Ok(Cutting::Frames { max_message: DEFAULT_READ_MESSAGE }),
+        Kind::Heka => return frames(args, None),
     };
     let text = Text { tidy: !args.keep_delimiter, encoding: encoding(args)? };
     Ok(Cutting::Records { splitter, max: args.max_record.max(1), keep_truncated: args.keep_truncated, text })
+}
+
+fn frames(args: &Args, keys: Option<Keys>) -> Result<Cutting, Failure> {
+    let given = args.signers.as_deref().map(pipeline::load_keys).transpose()?;
+    let signed = Signed::new(given.or(keys), args.require_signer.clone());
+    Ok(Cutting::Frames { max_message: DEFAULT_READ_MESSAGE, signed })
 }
 
 fn encoding(args: &Args) -> Result<Option<&'static Encoding>, Failure> {
@@ -391,7 +409,7 @@ fn section_cutting(args: &Args, name: &str, splitter: &SplitterSection) -> Resul
             Splitter::group(delimiter, grouping, Lines::Matching, *max_lines, keep)
         }
         SplitterKind::Null => Ok(Splitter::Null),
-        SplitterKind::Heka => return Ok(Cutting::Frames { max_message: DEFAULT_READ_MESSAGE }),
+        SplitterKind::Heka { signers } => return frames(args, signers.clone()),
     };
     let made = made.map_err(|message| Failure::usage(format!("[{name}] splitter: {message}")))?;
     let keep_truncated = splitter.keep_truncated || args.keep_truncated;

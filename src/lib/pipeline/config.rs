@@ -117,12 +117,19 @@ pub fn load_keys(path: &Path) -> Result<Keys, Failure> {
     signers.extend(table.values().filter_map(of));
     let all = if signers.is_empty() { vec![table] } else { signers };
     let mut keys = Keys::default();
-    for (name, value) in all.iter().flatten() {
-        let key = value.as_str().or_else(|| value.get("hmac_key").and_then(toml::Value::as_str));
-        let key = key.ok_or_else(|| Failure::usage(format!("{}: {name} has no key", path.display())))?;
-        keys.insert(name, key.as_bytes());
+    for signers in &all {
+        add_signers(&mut keys, signers).map_err(|message| Failure::usage(format!("{}: {message}", path.display())))?;
     }
     Ok(keys)
+}
+
+/// Adds what a table of signers has; the error names the signer.
+pub fn add_signers(keys: &mut Keys, signers: &toml::Table) -> Result<(), String> {
+    for (name, value) in signers {
+        let key = value.as_str().or_else(|| value.get("hmac_key").and_then(toml::Value::as_str));
+        keys.insert(name, key.ok_or_else(|| format!("{name} has no key"))?.as_bytes());
+    }
+    Ok(())
 }
 
 /// A secret from a file, or from the environment; never from the command line, where every user sees it.

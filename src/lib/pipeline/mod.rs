@@ -20,8 +20,8 @@ pub use args::{
 };
 pub use checkpoint::{COMMIT_EVERY, Checkpoint, Committer, Mark};
 pub use config::{
-    find_section, find_sections, hostname, load_keys, parse_toml, raise_file_limit, read_config, read_secret,
-    read_secrets, read_text, read_toml,
+    add_signers, find_section, find_sections, hostname, load_keys, parse_toml, raise_file_limit, read_config,
+    read_secret, read_secrets, read_text, read_toml,
 };
 pub use durable::{sync_directory, write_whole};
 pub use input::{Operand, await_readable, is_socket, open_operands, open_to_read, refuse_input_as_output};

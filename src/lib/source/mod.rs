@@ -2,8 +2,10 @@
 
 pub mod listen;
 pub mod logstream;
+mod signed;
 mod template;
 mod watch;
 
+pub use signed::Signed;
 pub use template::{Origin, Template};
 pub use watch::{Changed, Watch};

@@ -68,8 +68,14 @@ impl Signer {
 }
 
 /// The keys that a reader knows, by `NAME_VERSION`.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Keys(HashMap<Vec<u8>, Vec<u8>>);
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Keys(secret)")
+    }
+}
 
 impl Keys {
     pub fn insert(&mut self, name_version: &str, key: &[u8]) {

@@ -16,7 +16,6 @@ mod memory;
 mod origin;
 mod proxy;
 mod service;
-mod signed;
 mod sockets;
 mod streams;
 pub mod syslog;
@@ -30,7 +29,6 @@ pub use memory::{LEAST as LEAST_MEMORY, Shares};
 pub use origin::Origin;
 pub use proxy::{Proxy, parse as parse_proxy_header};
 pub use service::{Limits, Service};
-pub use signed::Signed;
 pub use tls::{Tls, TlsFiles};
 pub use writer::{Counts, Writer};
 

@@ -13,14 +13,14 @@ use super::framing::{Framing, Piece, trimmed};
 use super::gelf::{Gelf, is_compressed};
 use super::memory::Shares;
 use super::origin::Origin;
-use super::signed::Signed;
 use super::sockets;
 use super::syslog::Syslog;
 use super::tls::Tls;
 use super::writer::{Counts, Writer};
 use crate::message::now_ns;
 use crate::pipeline::{Stats, report};
-use crate::stream::{Effort, Scanned, scan};
+use crate::source::Signed;
+use crate::stream::{Effort, Frame, Scanned, put_frame_like, scan};
 use ipnet::IpNet;
 
 /// What senders are held to.
@@ -200,7 +200,7 @@ impl Service {
             Protocol::Heka => {
                 let signed = lock(&self.signed);
                 run(&mut |piece, _| {
-                    let passes = signed.put(piece, frames);
+                    let passes = put(&signed, piece, frames);
                     messages += passes as u64;
                     refused += !passes as u64;
                 });
@@ -312,4 +312,16 @@ impl CachedOrigin {
         }
         &self.origin
     }
+}
+
+/// Appends the frame of a message that may come in.
+fn put(signed: &Signed, piece: Piece<'_>, frames: &mut Vec<u8>) -> bool {
+    let Some(frame) = Frame::parse(piece.bytes).filter(|frame| signed.passes(frame)) else { return false };
+    // A cursor speaks for a source on this machine. One from the network could move the checkpoint of a file here, or
+    // count as read what another host has read of a file of that name. A signature doesn't cover it.
+    match frame.header().has_cursor() {
+        true => put_frame_like(frames, &frame, None),
+        false => frames.extend_from_slice(piece.bytes),
+    }
+    true
 }

@@ -8,6 +8,7 @@ use super::text::Text;
 use crate::message::now_ns;
 use crate::message::wire::put_varint;
 use crate::pipeline::{Failure, Output, report_gap, report_once};
+use crate::source::Signed;
 use crate::source::template::{Encoded, Origin};
 use crate::stream::{CursorRef, Deframer, MAX_HEADER_SIZE, Step};
 
@@ -23,6 +24,7 @@ pub enum Cutting {
     /// Framed Heka messages, which go out as they are, with our cursor in their header.
     Frames {
         max_message: usize,
+        signed: Signed,
     },
 }
 
@@ -69,7 +71,7 @@ impl std::ops::AddAssign for Counted {
 /// Cuts the content of one file after the other.
 pub enum Cutter {
     Records(Box<Records>),
-    Frames { deframer: Box<Deframer>, offset: u64 },
+    Frames { deframer: Box<Deframer>, offset: u64, signed: Signed },
 }
 
 impl Cutter {
@@ -78,8 +80,9 @@ impl Cutter {
             Cutting::Records { splitter, max, keep_truncated, text } => {
                 Cutter::Records(Box::new(Records::new(splitter.clone(), *max, *keep_truncated).with_text(*text)))
             }
-            Cutting::Frames { max_message } => {
-                Cutter::Frames { deframer: Box::new(Deframer::new(*max_message)), offset: 0 }
+            Cutting::Frames { max_message, signed } => {
+                let deframer = Box::new(Deframer::new(*max_message));
+                Cutter::Frames { deframer, offset: 0, signed: signed.clone() }
             }
         }
     }
@@ -89,7 +92,7 @@ impl Cutter {
     pub fn restart(&mut self, at: u64, head: &[u8]) {
         match self {
             Cutter::Records(records) => records.restart(at, head),
-            Cutter::Frames { deframer, offset } => {
+            Cutter::Frames { deframer, offset, .. } => {
                 deframer.restart();
                 *offset = at;
             }
@@ -123,7 +126,7 @@ impl Cutter {
                 records.accept();
                 Ok(Some(count))
             }
-            Cutter::Frames { deframer, offset } => {
+            Cutter::Frames { deframer, offset, .. } => {
                 let space = deframer.space();
                 let count = io::Read::read(content, space)?;
                 if !seen(content, &space[..count]) {
@@ -214,7 +217,7 @@ impl Cutter {
                 }
                 Ok(counted)
             }
-            Cutter::Frames { deframer, .. } => {
+            Cutter::Frames { deframer, signed, .. } => {
                 if tail == Tail::End {
                     deframer.finish();
                 }
@@ -222,6 +225,10 @@ impl Cutter {
                     match deframer.step() {
                         Step::Frame(frame) => {
                             let end = frame_end(frame.raw().len(), sent);
+                            if !signed.passes(&frame) {
+                                counted.dropped += 1;
+                                continue;
+                            }
                             let cursor = stamp.cursor(end, &mut position);
                             put_passed_frame(out.buf(), frame.header_bytes(), frame.message(), cursor);
                             out.filled()?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::selection::SelectionOptions;
-use crate::pipeline::{Failure, find_sections, parse_duration, read_config, read_toml};
+use crate::pipeline::{Failure, add_signers, find_sections, parse_duration, read_config, read_toml};
 
 /// A section, as far as it matters here.
 #[derive(Clone, Debug)]
@@ -35,11 +35,24 @@ pub struct SplitterSection {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SplitterKind {
-    Token { delimiter: String, count: usize },
-    Regex { delimiter: String, at_start: bool },
-    Group { delimiter: String, grouping: String, max_lines: usize },
+    Token {
+        delimiter: String,
+        count: usize,
+    },
+    Regex {
+        delimiter: String,
+        at_start: bool,
+    },
+    Group {
+        delimiter: String,
+        grouping: String,
+        max_lines: usize,
+    },
     Null,
-    Heka,
+    /// The keys of the signers; without any, signatures aren't looked at.
+    Heka {
+        signers: Option<crate::stream::Keys>,
+    },
 }
 
 /// Heka's, for sections.
@@ -124,12 +137,19 @@ impl SplitterSection {
                 max_lines: keys.count("max_lines").map_err(wrong)?.unwrap_or(99),
             },
             "NullSplitter" => SplitterKind::Null,
-            "HekaFramingSplitter" => SplitterKind::Heka,
+            "HekaFramingSplitter" => {
+                let mut signers = crate::stream::Keys::default();
+                if let Some(table) = keys.take("signer").and_then(Value::as_table) {
+                    add_signers(&mut signers, table).map_err(wrong)?;
+                }
+                let skips = keys.flag("skip_authentication").map_err(wrong)?;
+                SplitterKind::Heka { signers: (!skips).then_some(signers) }
+            }
             other => return Err(format!("{other} is none of Heka's splitters, and no section is called so")),
         };
         let keep_truncated = keys.flag("keep_truncated").map_err(wrong)?;
         let deliver_incomplete_final = keys.flag("deliver_incomplete_final").map_err(wrong)?;
-        let elsewhere = ["type", "use_message_bytes", "min_buffer_size", "signer", "skip_authentication"];
+        let elsewhere = ["type", "use_message_bytes", "min_buffer_size"];
         keys.end(&elsewhere).map_err(wrong)?;
         Ok(SplitterSection { kind, keep_truncated, deliver_incomplete_final })
     }

@@ -1,10 +1,10 @@
-//! Framed Heka messages from the network: who may send them.
+//! Framed Heka messages from outside: whose are taken.
 
-use super::framing::Piece;
 use crate::pipeline::report_once;
-use crate::stream::{Frame, Keys, put_frame_like, verify};
+use crate::stream::{Frame, Keys, verify};
 
-/// Checks the signatures of frames; those that pass stay as they are, but for their cursors.
+/// Checks the signatures of frames.
+#[derive(Clone)]
 pub struct Signed {
     keys: Option<Keys>,
     required: Option<String>,
@@ -21,9 +21,11 @@ impl Signed {
         self.keys = Some(keys);
     }
 
-    /// Appends the frame if it passes.
-    pub fn put(&self, piece: Piece<'_>, frames: &mut Vec<u8>) -> bool {
-        let Some(frame) = Frame::parse(piece.bytes) else { return false };
+    /// Whether a message is to be used; if not, it has been said.
+    pub fn passes(&self, frame: &Frame<'_>) -> bool {
+        if self.keys.is_none() && self.required.is_none() {
+            return true;
+        }
         let header = frame.header();
         let signer = match &self.keys {
             Some(keys) => match verify(&header, frame.message(), keys) {
@@ -43,12 +45,6 @@ impl Signed {
                 format!("a message is not signed by {:?}", self.required.as_deref().unwrap_or_default())
             });
             return false;
-        }
-        // A cursor speaks for a source on this machine. One from the network could move the checkpoint of a file here, or
-        // count as read what another host has read of a file of that name. A signature doesn't cover it.
-        match header.has_cursor() {
-            true => put_frame_like(frames, &frame, None),
-            false => frames.extend_from_slice(piece.bytes),
         }
         true
     }
