@@ -23,7 +23,7 @@ _heka__tail() {
 
     case "${cmd}" in
         heka__tail)
-            opts="-f -h -V --logstream --match --priority --differentiator --translate --oldest --rescan --config --heka-journal --list --follow --from --rotate-wait --checkpoint --commit --final-line --splitter --delimiter --delimiter-count --delimiter-at --grouping --max-lines --flush-timeout --keep-delimiter --encoding --max-record --keep-truncated --logger --type --hostname --severity --env-version --stats --help --version"
+            opts="-f -h -V --logstream --match --priority --differentiator --translate --oldest --rescan --config --heka-journal --list --follow --from --rotate-wait --checkpoint --commit --final-line --splitter --delimiter --delimiter-count --delimiter-at --grouping --max-lines --signers --require-signer --flush-timeout --keep-delimiter --encoding --max-record --keep-truncated --logger --type --hostname --severity --env-version --stats --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -106,6 +106,14 @@ _heka__tail() {
                     return 0
                     ;;
                 --max-lines)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --require-signer)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -27,6 +27,8 @@ complete -c heka-tail -l delimiter-at -d 'Where the text of a regex\'s group sta
 end\t''"
 complete -c heka-tail -l grouping -d 'With `--splitter group`: a regex for the lines that belong to the line before them; with `pattern-group`: for those that belong together' -r
 complete -c heka-tail -l max-lines -d 'With `--splitter group` or `pattern-group`: most lines of a record' -r
+complete -c heka-tail -l signers -d 'With `--splitter heka`: TOML file of signers\' keys, [NAME_VERSION] with hmac_key: what is signed otherwise is dropped' -r -F
+complete -c heka-tail -l require-signer -d 'Drop messages that this signer has not signed' -r
 complete -c heka-tail -l flush-timeout -d 'A record that waits for the next one\'s beginning (regex, group) goes out after so long' -r
 complete -c heka-tail -l encoding -d 'What files are written in that don\'t say it: utf-16le, windows-1252 … Payloads are UTF-8 [default: as it is; UTF-16 is known by its byte order mark]' -r
 complete -c heka-tail -l max-record -d 'Drop, and report, records that are longer (K, M and G are powers of 1024)' -r

@@ -26,8 +26,8 @@ Examples:
 
 Scripts that ship: apache_access, bind_query_log, graylog_extended, json, linux_diskstats,
 linux_loadavg, linux_memstats, linux_netdev, linux_netstat, linux_procstat, mariadb_slow_query,
-mysql_slow_query, nginx_access, nginx_error, nginx_stub_status, rsyslog. Each begins with what it
-can be told by --config.";
+mysql_slow_query, nginx_access, nginx_error, nginx_stub_status, rsyslog. --help-script NAME shows
+what each is for and can be told by --config.";
 
 /// Run Lua decoders (Heka's SandboxDecoder) over messages
 #[derive(Parser)]
