@@ -21,7 +21,7 @@ never\t''"
 complete -c heka-cat -l checkpoint -d 'Commit the cursors of what has been written to this file, for a source that resumes from it' -r -F
 complete -c heka-cat -l strict-nil -d 'Headers that a message doesn\'t have read as nil instead of as an empty string'
 complete -c heka-cat -s c -l count -d 'The same as --format count'
-complete -c heka-cat -s f -l follow -d 'Go on at the end of the last FILE'
+complete -c heka-cat -s f -l follow -d 'Go on at the end of the last FILE, also when it is renamed (heka-tail -f --splitter heka follows names)'
 complete -c heka-cat -l from-json -d 'Read lines of JSON, as --format json writes them, and write messages'
 complete -c heka-cat -l stats -d 'End with one line of counters in JSON on stderr (SIGUSR1 prints it at any time)'
 complete -c heka-cat -s h -l help -d 'Print help (see more with \'--help\')'

@@ -5,7 +5,7 @@ mod common;
 use std::io::BufRead;
 use std::time::Duration;
 
-use common::{Workdir, messages, payloads};
+use common::{Workdir, eventually, messages, payloads};
 
 #[test]
 fn text_is_heka_s_own_layout() {
@@ -171,4 +171,15 @@ fn a_stream_that_jq_rounded_comes_back_as_it_was() {
     assert_eq!(edited("del(.timestamp) | .time = \"1970-01-01T00:00:01Z\""), 1_000_000_000);
     dir.sh("echo '{\"time\":\"soon\"}' | heka-cat --from-json > /dev/null")
         .says(&["time: expected a time as RFC 3339"]);
+}
+
+#[test]
+fn a_followed_file_that_is_renamed_is_said() {
+    let dir = Workdir::new();
+    dir.sh("heka-inject --payload first > day.hpb").ok();
+    let mut followed = dir.start("heka-cat -f --format payload day.hpb > out");
+    eventually("the first", || dir.read("out") == b"first\n");
+    dir.sh("mv day.hpb old.hpb; heka-inject --payload last >> old.hpb; heka-inject --payload other > day.hpb").ok();
+    assert!(followed.stderr_line().contains("day.hpb: the file was renamed or removed, and is still read"));
+    eventually("the last", || dir.read("out") == b"first\nlast\n");
 }

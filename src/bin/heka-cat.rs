@@ -65,7 +65,7 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = 0, hide_default_value = true)]
     offset: u64,
 
-    /// Go on at the end of the last FILE
+    /// Go on at the end of the last FILE, also when it is renamed (heka-tail -f --splitter heka follows names)
     #[arg(short, long)]
     follow: bool,
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufReader, IsTerminal as _, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -114,6 +114,13 @@ impl Operand {
 
     pub fn is_regular(&self) -> bool {
         self.size().is_some()
+    }
+
+    /// Whether the file is still what its path leads to.
+    pub fn has_its_name(&self) -> bool {
+        let Operand::File { path, file, .. } = self else { return true };
+        let (Ok(named), Ok(open)) = (std::fs::metadata(path), file.metadata()) else { return false };
+        (named.dev(), named.ino()) == (open.dev(), open.ino())
     }
 
     /// Bytes that a read would give: the rest of a regular file, or what waits in a pipe.

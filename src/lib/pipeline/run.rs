@@ -234,7 +234,7 @@ impl Reader<'_> {
             Operand::File { path, .. } if follow => Some(Watch::new(path)),
             _ => None,
         };
-        let mut finished = false;
+        let (mut finished, mut renamed) = (false, false);
         let signals = Signals::get();
         loop {
             loop {
@@ -285,6 +285,14 @@ impl Reader<'_> {
             self.progress.advance(count as u64);
             if count == 0 {
                 if let Some(watch) = &mut watch {
+                    if !renamed && !operand.has_its_name() {
+                        renamed = true;
+                        report(&format!(
+                            "{}: the file was renamed or removed, and is still read; heka-tail -f --splitter heka goes on with \
+                             what has the name",
+                            operand.name()
+                        ));
+                    }
                     stage.idle(out)?;
                     out.flush()?;
                     if watch.wait(out.fd(), stage.wake_at())? {
