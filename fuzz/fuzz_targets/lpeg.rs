@@ -32,6 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
         config: Default::default(),
         modules: ModulePath::default(),
         strict_nil: false,
+        clock: None,
         identity: Default::default(),
         max_failures: 0,
     };
