@@ -254,3 +254,18 @@ fn a_message_with_headers_for_the_workbench() {
     let made = messages(&decode(&dir, grammar).ok().stdout);
     assert_eq!((made[0].payload.as_deref(), field(&made[0], "x")), (Some(&b"b\n"[..]), None));
 }
+
+/// hekad took what stands behind a newline for no part of a matcher.
+#[test]
+fn a_matcher_of_more_lines_counts_whole_and_says_so() {
+    let dir = Workdir::new();
+    dir.write("f.lua", "n = 0 function process_message() n = n + 1 return 0 end function timer_event() inject_payload('txt', '', n) end");
+    dir.write(
+        "hekad.toml",
+        "[F]\ntype = 'SandboxFilter'\nfilename = './f.lua'\ntimer_event_on_shutdown = true\nmessage_matcher = '''\nType == 'a'\n && Severity == 3\n'''\n",
+    );
+    let ran = dir.sh("for severity in 3 5; do heka-inject --type a --severity $severity; done |
+         heka-sandbox --config-file hekad.toml:F | heka-cat --format payload");
+    assert_eq!((ran.code(), ran.text()), (0, "1\n"), "{}", ran.stderr);
+    ran.says(&["heka-sandbox: [F] message_matcher: all of its lines count here; hekad read only the first one"]);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::host::{ConfigValue, Identity, Kind};
 use super::scripts::{ModulePath, Script};
-use crate::pipeline::{Failure, find_section, read_config};
+use crate::pipeline::{Failure, find_section, read_config, report};
 use crate::stream::DEFAULT_READ_MESSAGE;
 
 /// 0 is no limit, everywhere.
@@ -155,9 +155,16 @@ impl OutputSection {
                 .and_then(|milliseconds| u64::try_from(milliseconds).ok())
                 .filter(|milliseconds| *milliseconds > 0)
                 .map(Duration::from_millis),
-            message_matcher: text("message_matcher"),
+            message_matcher: text("message_matcher").inspect(|matcher| look_for_lines(&name, matcher)),
             encoder,
         })
+    }
+}
+
+/// Says that a matcher selects less here than it did: hekad took what stands behind a newline for no part of it.
+fn look_for_lines(section: &str, matcher: &str) {
+    if matcher.trim().contains('\n') {
+        report(&format!("[{section}] message_matcher: all of its lines count here; hekad read only the first one"));
     }
 }
 
@@ -196,7 +203,7 @@ impl Section {
         let config = value.get("config").and_then(toml::Value::as_table);
         Ok(Section {
             name: Some(name.to_string()),
-            message_matcher: text("message_matcher")?,
+            message_matcher: text("message_matcher")?.inspect(|matcher| look_for_lines(name, matcher)),
             message_signer: text("message_signer")?.filter(|name| !name.is_empty()),
             ticker_interval: number("ticker_interval")?,
             preserve_data: flag("preserve_data")?.unwrap_or(false),
