@@ -67,6 +67,10 @@ fn library_calls_that_take_long() {
     for body in [
         "local s = string.rep('a', 30000) string.find(s, string.rep('.-', 30) .. 'b')",
         "local s = string.rep('a', 5000) string.match(s, '(.*)(.*)(.*)(.*)(.*)b')",
+        "string.gsub(string.rep('a', 50), string.rep('a?', 50) .. string.rep('a', 50), 'x')",
+        "string.find(('a'):rep(1e4), '.-.-.-.-b$')",
+        "tostring(setmetatable({}, {__tostring = function() while true do end end}))",
+        "local s = 'abcd' while true do s = s:rep(1000) end",
         "while true do local s = string.rep('x', 3000000) end",
         "local s = string.rep('x', 1000000) while true do local t = s .. 'y' end",
         "local s = string.rep('x', 1000000) while true do string.gsub(s, 'x', 'y') end",

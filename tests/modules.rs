@@ -276,3 +276,24 @@ fn deltas_of_circular_buffers() {
         ],
     );
 }
+
+#[test]
+fn sfl4j() {
+    check(
+        "local head = 'ERROR [2014-11-20 16:40:51,577] com.domain.UsersLoop: Error caught in user loop'
+         local trace = '! java.net.SocketTimeoutException: Read timed out\\n! at java.net.A.b(A.java:152)\\n'
+         local function read(text) return require 'sfl4j'.logevent_grammar:match(text) or {} end
+         local function level(name) return read(name .. head:sub(6)).severity end",
+        &[
+            ("read(head).severity", "3"),
+            ("read(head).timestamp == 1.416501651577e18", "true"),
+            ("read(head).class", "\"com.domain.UsersLoop\""),
+            ("read(head).message", "\"Error caught in user loop\""),
+            ("read(head .. '\\n').stacktrace", "nil"),
+            ("read(head .. '\\n' .. trace .. '    ').stacktrace == trace", "true"),
+            ("#read(head .. '\\n\\tat java.net.A.b\\nCaused by: x').stacktrace", "29"),
+            ("level 'TRACE' + level 'DEBUG' + level 'INFO' + level 'WARN' + level 'FATAL'", "24"),
+            ("read('NOTE' .. head:sub(6)).severity", "nil"),
+        ],
+    );
+}

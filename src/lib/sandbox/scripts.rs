@@ -56,7 +56,7 @@ const ENCODERS: [(&str, &str); 9] = [
     ("statmetric_influx", include_str!("../../../lua/encoders/statmetric_influx.lua")),
 ];
 
-const MODULES: [(&str, &str); 24] = [
+const MODULES: [(&str, &str); 25] = [
     ("alert", include_str!("../../../lua/modules/alert.lua")),
     ("annotation", include_str!("../../../lua/modules/annotation.lua")),
     ("anomaly", include_str!("../../../lua/modules/anomaly.lua")),
@@ -76,6 +76,7 @@ const MODULES: [(&str, &str); 24] = [
     ("listing", include_str!("../../../lua/modules/listing.lua")),
     ("msg_interpolate", include_str!("../../../lua/modules/msg_interpolate.lua")),
     ("mysql", include_str!("../../../lua/modules/mysql.lua")),
+    ("sfl4j", include_str!("../../../lua/modules/sfl4j.lua")),
     ("slow_query", include_str!("../../../lua/modules/slow_query.lua")),
     ("syslog", include_str!("../../../lua/modules/syslog.lua")),
     ("ts_line_protocol", include_str!("../../../lua/modules/ts_line_protocol.lua")),
