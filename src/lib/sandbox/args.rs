@@ -174,7 +174,7 @@ impl ScriptArgs {
         Ok(true)
     }
 
-    /// The same for a script that has been read.
+    /// What a script that has been read is run with.
     pub fn settings_of(&self, script: Script, section: &Section, kind: Kind) -> Settings {
         let mut config = section.config.clone();
         for ConfigArgument { key, value, text } in &self.config {

@@ -166,7 +166,7 @@ impl Reader<'_> {
             return None;
         }
         self.at += len + 1;
-        let dots = rest[open..len].ends_with(b"...") || rest[open..len].trim_ascii_end().ends_with(b"...");
+        let dots = rest[open..len].trim_ascii_end().ends_with(b"...");
         dots.then_some(Vararg { body: self.at, dots: false, arg: false })
     }
 

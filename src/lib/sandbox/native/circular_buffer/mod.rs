@@ -424,41 +424,37 @@ unsafe fn charge(state: State, values: usize) {
 
 /// `get_range(column [, start_ns [, end_ns]])`: an array of values; nil outside of the window.
 unsafe extern "C-unwind" fn get_range(state: State) -> c_int {
-    // SAFETY: see `this`; the buffer is on the stack while the table is filled.
+    // SAFETY: see `this`.
     unsafe {
         check_arguments(state, 2, 4);
-        let buffer = this(state);
-        let column = check_column(state, 2, &buffer);
-        let (start, end) = check_range(state, 3, &buffer);
-        let Some(values) = buffer.range(column, start, end) else {
-            ffi::lua_pushnil(state);
-            return 1;
-        };
-        ffi::lua_createtable(state, ((end - start) / buffer.head.seconds + 1) as c_int, 0);
-        for (place, value) in values.enumerate() {
-            ffi::lua_pushnumber(state, value);
-            ffi::lua_rawseti(state, -2, place as i64 + 1);
-        }
-        1
+        push_range(state, &this(state), |_, _, value| value)
     }
 }
 
 /// `get_range_delta(column [, start_ns [, end_ns]])`: an array of deltas, as `get_delta` gives them; nil outside of the window.
 unsafe extern "C-unwind" fn get_range_delta(state: State) -> c_int {
-    // SAFETY: see `this`; the buffer is on the stack while the table is filled.
+    // SAFETY: see `this`.
     unsafe {
         check_arguments(state, 2, 4);
-        let buffer = with_deltas(state);
-        let column = check_column(state, 2, &buffer);
-        let (start, end) = check_range(state, 3, &buffer);
+        push_range(state, &with_deltas(state), |time, column, _| pending_delta(state, time, column))
+    }
+}
+
+/// Pushes what `cell` makes of the time, column and value of each row that the arguments name.
+unsafe fn push_range(state: State, buffer: &Buffer<'_>, cell: impl Fn(i64, usize, f64) -> f64) -> c_int {
+    // SAFETY: the buffer is on the stack while the table is filled.
+    unsafe {
+        let column = check_column(state, 2, buffer);
+        let (start, end) = check_range(state, 3, buffer);
         let Some(values) = buffer.range(column, start, end) else {
             ffi::lua_pushnil(state);
             return 1;
         };
         let seconds = buffer.head.seconds;
         ffi::lua_createtable(state, ((end - start) / seconds + 1) as c_int, 0);
-        for place in 0..values.count() as i64 {
-            ffi::lua_pushnumber(state, pending_delta(state, start + place * seconds, column));
+        for (place, value) in values.enumerate() {
+            let place = place as i64;
+            ffi::lua_pushnumber(state, cell(start + place * seconds, column, value));
             ffi::lua_rawseti(state, -2, place + 1);
         }
         1

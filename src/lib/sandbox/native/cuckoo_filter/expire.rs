@@ -192,14 +192,22 @@ unsafe fn walk(state: State, filter: &Filter) {
     unsafe { (*Host::of(state).budget).charge(state, filter.buckets) }
 }
 
-/// `query(key)`: true and the index of its interval, or false.
-unsafe extern "C-unwind" fn query(state: State) -> c_int {
+/// The filter, and its entry for the key that is asked for.
+unsafe fn asked<'a>(state: State) -> (&'a mut Filter, Option<&'a mut Dated>) {
     // SAFETY: the object was checked.
     unsafe {
         check_count(state, 2);
         let (filter, buckets) = parts(check_object(state, 1));
-        let key = Key::check(state, 2);
-        let known = find(buckets, &place_of(filter.buckets, key.bytes()));
+        let place = place_of(filter.buckets, Key::check(state, 2).bytes());
+        (filter, find(buckets, &place))
+    }
+}
+
+/// `query(key)`: true and the index of its interval, or false.
+unsafe extern "C-unwind" fn query(state: State) -> c_int {
+    // SAFETY: see `asked`.
+    unsafe {
+        let (_, known) = asked(state);
         ffi::lua_pushboolean(state, known.is_some() as c_int);
         let Some(known) = known else { return 1 };
         ffi::lua_pushnumber(state, f64::from(known.interval));
@@ -208,12 +216,9 @@ unsafe extern "C-unwind" fn query(state: State) -> c_int {
 }
 
 unsafe extern "C-unwind" fn delete(state: State) -> c_int {
-    // SAFETY: the object was checked.
+    // SAFETY: see `asked`.
     unsafe {
-        check_count(state, 2);
-        let (filter, buckets) = parts(check_object(state, 1));
-        let key = Key::check(state, 2);
-        let known = find(buckets, &place_of(filter.buckets, key.bytes()));
+        let (filter, known) = asked(state);
         ffi::lua_pushboolean(state, known.is_some() as c_int);
         if let Some(known) = known {
             *known = FREE;

@@ -118,31 +118,34 @@ unsafe extern "C-unwind" fn add(state: State) -> c_int {
     }
 }
 
-unsafe extern "C-unwind" fn query(state: State) -> c_int {
+/// The filter, and its entry for the key that is asked for.
+unsafe fn asked<'a>(state: State) -> (&'a mut Filter, Option<&'a mut u16>) {
     // SAFETY: the object was checked.
     unsafe {
         check_count(state, 2);
         let (filter, buckets) = parts(check_object(state, 1));
-        let key = Key::check(state, 2);
-        let found = find(buckets, &place_of(filter.buckets, key.bytes())).is_some();
-        ffi::lua_pushboolean(state, found as c_int);
+        let place = place_of(filter.buckets, Key::check(state, 2).bytes());
+        (filter, find(buckets, &place))
+    }
+}
+
+unsafe extern "C-unwind" fn query(state: State) -> c_int {
+    // SAFETY: see `asked`.
+    unsafe {
+        ffi::lua_pushboolean(state, asked(state).1.is_some() as c_int);
         1
     }
 }
 
 unsafe extern "C-unwind" fn delete(state: State) -> c_int {
-    // SAFETY: the object was checked.
+    // SAFETY: see `asked`.
     unsafe {
-        check_count(state, 2);
-        let (filter, buckets) = parts(check_object(state, 1));
-        let key = Key::check(state, 2);
-        let entry = find(buckets, &place_of(filter.buckets, key.bytes()));
-        let deleted = entry.is_some();
+        let (filter, entry) = asked(state);
+        ffi::lua_pushboolean(state, entry.is_some() as c_int);
         if let Some(entry) = entry {
             *entry = 0;
             filter.count -= 1;
         }
-        ffi::lua_pushboolean(state, deleted as c_int);
         1
     }
 }
