@@ -10,7 +10,7 @@ use xxhash_rust::xxh32::xxh32;
 use super::super::host::{Host, check_bytes};
 use super::super::number;
 use super::super::raw::State;
-use super::class::{Class, check_integer, check_object, new_object, put_quoted};
+use super::class::{Class, check_integer, check_object, head_and_block, new_object, put_quoted};
 use super::{Key, check_count, push_maker};
 
 static CLASS: Class = Class {
@@ -40,10 +40,7 @@ impl Filter {
 /// The filter and its bits.
 unsafe fn parts<'a>(filter: *mut Filter) -> (&'a mut Filter, &'a mut [u8]) {
     // SAFETY: laid out so by `new`; the object stays on the stack.
-    unsafe {
-        let bits = std::slice::from_raw_parts_mut(filter.add(1).cast::<u8>(), (*filter).bytes());
-        (&mut *filter, bits)
-    }
+    unsafe { head_and_block(filter, Filter::bytes) }
 }
 
 /// Pushes the library.

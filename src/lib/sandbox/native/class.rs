@@ -108,6 +108,18 @@ pub unsafe fn new_object(state: State, size: usize) -> *mut c_void {
     }
 }
 
+/// An object that has a block of values behind its head, as many as that says.
+///
+/// # Safety
+/// It was allocated so, with memory that is aligned for the values; it stays reachable, and there is one view of it at a time.
+pub unsafe fn head_and_block<'a, H, T>(object: *mut H, len: impl FnOnce(&H) -> usize) -> (&'a mut H, &'a mut [T]) {
+    // SAFETY: the block begins where the head ends.
+    unsafe {
+        let block = std::slice::from_raw_parts_mut(object.add(1).cast::<T>(), len(&*object));
+        (&mut *object, block)
+    }
+}
+
 /// The object at an index, which is of the class of the running function; raises otherwise.
 ///
 /// # Safety

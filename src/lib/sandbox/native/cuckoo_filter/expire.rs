@@ -8,7 +8,7 @@ use std::mem::size_of;
 
 use mlua::ffi;
 
-use super::super::class::{Class, check_integer, check_object, new_object, put_quoted};
+use super::super::class::{Class, check_integer, check_object, head_and_block, new_object, put_quoted};
 use super::super::{Key, check_count, push_maker};
 use super::table::{self, BUCKET, Entry, find, hash_bytes, insert, place_of};
 use crate::sandbox::host::{Host, check_bytes};
@@ -97,10 +97,7 @@ impl Filter {
 /// The filter and its buckets.
 unsafe fn parts<'a>(filter: *mut Filter) -> (&'a mut Filter, &'a mut [Bucket]) {
     // SAFETY: laid out so by `new`; the object stays on the stack.
-    unsafe {
-        let buckets = std::slice::from_raw_parts_mut(filter.add(1).cast::<Bucket>(), (*filter).buckets);
-        (&mut *filter, buckets)
-    }
+    unsafe { head_and_block(filter, |filter| filter.buckets) }
 }
 
 /// Pushes the library.

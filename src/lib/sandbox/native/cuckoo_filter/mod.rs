@@ -13,7 +13,7 @@ use mlua::ffi;
 
 use super::super::host::{Host, check_bytes};
 use super::super::raw::{State, raise};
-use super::class::{Class, check_integer, check_object, new_object, put_quoted};
+use super::class::{Class, check_integer, check_object, head_and_block, new_object, put_quoted};
 use super::{Key, check_count, push_maker};
 use table::{BUCKET, Entry, find, hash_bytes, insert, place_of};
 
@@ -63,10 +63,7 @@ impl Entry for u16 {
 /// The filter and its buckets.
 unsafe fn parts<'a>(filter: *mut Filter) -> (&'a mut Filter, &'a mut [Bucket]) {
     // SAFETY: laid out so by `new`; the object stays on the stack.
-    unsafe {
-        let buckets = std::slice::from_raw_parts_mut(filter.add(1).cast::<Bucket>(), (*filter).buckets);
-        (&mut *filter, buckets)
-    }
+    unsafe { head_and_block(filter, |filter| filter.buckets) }
 }
 
 /// Pushes the library.
